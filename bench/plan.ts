@@ -1,0 +1,24 @@
+/**
+ * @module How much is measured: a whole run, or a quick look.
+ */
+
+/** What every part of the bench is told. */
+export interface Plan {
+  readonly rounds: number
+  /** Length of one measurement of a primitive, in ms. */
+  readonly primitiveMs: number
+  /** Length that a measurement of the service is aimed at, in ms. */
+  readonly loadMs: number
+  /** Requests that come before the first round of each shape of load. */
+  readonly warmUp: number
+  /** Says on stderr what is being done. */
+  readonly progress: (text: string) => void
+}
+
+/** Makes the plan of a run. */
+export function planOf(isQuick: boolean): Plan {
+  const progress = (text: string): void => void process.stderr.write(`${text}\n`)
+  return isQuick
+    ? { rounds: 2, primitiveMs: 120, loadMs: 300, warmUp: 200, progress }
+    : { rounds: 5, primitiveMs: 300, loadMs: 1000, warmUp: 1000, progress }
+}

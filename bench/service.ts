@@ -1,0 +1,100 @@
+/**
+ * @module The service that is measured: a fresh log made by the real CLI, served by a process of its own on loopback.
+ */
+import { execFileSync, spawn } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const MAIN = fileURLToPath(new URL('../cli/main.js', import.meta.url))
+const START_MS_MAX = 30_000
+
+/** A log of the bench. */
+export interface BenchLog {
+  readonly data: string
+  /** The owner's private key file. */
+  readonly owner: string
+  readonly anchor: string
+  readonly remove: () => void
+}
+
+/** A service that answers. */
+export interface BenchService {
+  readonly url: string
+  readonly pid: number
+  /** Ends it by SIGTERM and waits. */
+  readonly stop: () => Promise<void>
+}
+
+/** The environment without settings of somebody else's service. */
+function environment(): NodeJS.ProcessEnv {
+  const entries = Object.entries(process.env).filter(([name]) => !name.startsWith('TRUSTWARDEN_'))
+  return Object.fromEntries(entries)
+}
+
+function run(...args: readonly string[]): void {
+  execFileSync(process.execPath, [MAIN, ...args], {
+    env: environment(),
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
+}
+
+/** Makes people's keys and a log in a new temporary directory. */
+export function makeBenchLog(): BenchLog {
+  const root = mkdtempSync(join(tmpdir(), 'trustwarden-bench-'))
+  const [owner, operator] = [join(root, 'owner.key'), join(root, 'operator.key')]
+  const data = join(root, 'log')
+  for (const key of [owner, operator]) run('keygen', '--out', key, '--plain-key')
+  const origin = ['--origin', 'bench.example/logs/agents', '--trust-domain', 'bench.example']
+  const people = ['--owner', `${owner}.pub`, '--operator', `${operator}.pub`]
+  run('init', '--data', data, ...origin, ...people, '--plain-keys')
+  const anchor = readFileSync(join(data, 'trust-anchor'), 'utf8').trim()
+  return { data, owner, anchor, remove: () => rmSync(root, { recursive: true, force: true }) }
+}
+
+/** Serves a log with default settings, but that anybody may read it: `--open-reads`. @throws if it does not answer */
+export async function startBenchService({ data }: BenchLog): Promise<BenchService> {
+  const args = [
+    'serve',
+    '--data',
+    data,
+    '--port',
+    '0',
+    '--log-level',
+    'error',
+    '--open-reads',
+    'true',
+  ]
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    env: environment(),
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+  const endWithUs = (): void => void child.kill('SIGKILL')
+  process.once('exit', endWithUs)
+  const url = await new Promise<string>((resolve, reject) => {
+    let out = ''
+    const timer = setTimeout(
+      () => reject(new Error(`the service did not start within ${START_MS_MAX} ms`)),
+      START_MS_MAX,
+    )
+    child.stdout.on('data', (chunk: Buffer) => {
+      out += chunk.toString()
+      const found = /^listening on (\S+)$/m.exec(out)?.[1]
+      if (found === undefined) return
+      clearTimeout(timer)
+      resolve(found)
+    })
+    void ended.then(() => reject(new Error('the service ended before it answered')))
+  })
+  return {
+    url,
+    pid: child.pid ?? 0,
+    stop: async () => {
+      child.kill('SIGTERM')
+      await ended
+      process.removeListener('exit', endWithUs)
+    },
+  }
+}

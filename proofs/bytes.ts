@@ -1,0 +1,247 @@
+/**
+ * @module Encodings between bytes, text and integers: hex, base64, base64url, UTF-8, decimals, big-endian integers.
+ *
+ * Each has exactly one permitted form; every decoder refuses all others, so that equal values have equal encodings.
+ * It uses no Buffer, since the kit runs in browsers, and not `atob`, which accepts spaces and stray trailing bits.
+ */
+import { check, ProofError } from './errors.ts'
+
+const HEX = '0123456789abcdef'
+const BASE64 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
+const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+const encoder = new TextEncoder()
+
+/** Encodes `bytes` as lower-case hexadecimal digits, two for each byte. */
+export function toHex(bytes: Uint8Array): string {
+  let text = ''
+  for (const byte of bytes) text += HEX.charAt(byte >> 4) + HEX.charAt(byte & 15)
+  return text
+}
+
+/**
+ * Decodes hexadecimal digits of lower case.
+ *
+ * @param field - What the text is, for the message.
+ * @throws {ProofError} `malformed` for an odd length or another character; `not_canonical` for upper case.
+ */
+export function fromHex(text: string, field = 'hex'): Uint8Array {
+  check(text.length % 2 === 0, 'malformed', `${field}: hex has an even number of digits`)
+  check(/^[0-9a-fA-F]*$/.test(text), 'malformed', `${field}: not hexadecimal digits`)
+  check(!/[A-F]/.test(text), 'not_canonical', `${field}: hex digits are of lower case`)
+  const bytes = new Uint8Array(text.length / 2)
+  for (let at = 0; at < bytes.length; at += 1) {
+    bytes[at] = Number.parseInt(text.slice(2 * at, 2 * at + 2), 16)
+  }
+  return bytes
+}
+
+/** Encodes `bytes` as standard base64 with padding (RFC 4648 §4). */
+export function toBase64(bytes: Uint8Array): string {
+  const text = encodeDigits(bytes, BASE64)
+  return text.padEnd(Math.ceil(text.length / 4) * 4, '=')
+}
+
+/**
+ * Decodes standard base64 with padding (RFC 4648 §4).
+ *
+ * @param field - What the text is, for the message.
+ * @throws {ProofError} `malformed` for another character or a wrong padding; `not_canonical` for trailing bits that
+ *   are not zero (RFC 4648 §3.5).
+ */
+export function fromBase64(text: string, field = 'base64'): Uint8Array {
+  check(text.length % 4 === 0, 'malformed', `${field}: base64 is padded to a multiple of 4`)
+  return decodeDigits(text.replace(/={1,2}$/, ''), BASE64_DIGITS, field)
+}
+
+/** Encodes `bytes` as base64url without padding (RFC 4648 §5, RFC 7515 §2). */
+export function toBase64url(bytes: Uint8Array): string {
+  return encodeDigits(bytes, BASE64URL)
+}
+
+/**
+ * Decodes base64url without padding (RFC 4648 §5, RFC 7515 §2).
+ *
+ * @param field - What the text is, for the message.
+ * @throws {ProofError} `malformed` for another character, padding or an impossible length; `not_canonical` for trailing
+ *   bits that are not zero.
+ */
+export function fromBase64url(text: string, field = 'base64url'): Uint8Array {
+  check(text.length % 4 !== 1, 'malformed', `${field}: no base64url text has this length`)
+  return decodeDigits(text, BASE64URL_DIGITS, field)
+}
+
+/** Joins byte strings into a new one. */
+export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
+  let length = 0
+  for (const part of parts) length += part.length
+  const joined = new Uint8Array(length)
+  let at = 0
+  for (const part of parts) {
+    joined.set(part, at)
+    at += part.length
+  }
+  return joined
+}
+
+/** Copies the bytes [start, end) into a plain Uint8Array (the `slice` of a Node Buffer would be a view). */
+export function copyBytes(bytes: Uint8Array, start = 0, end: number = bytes.length): Uint8Array {
+  return new Uint8Array(bytes.subarray(start, end))
+}
+
+/** Whether two byte strings are equal. Not of constant time: nothing that it compares is secret. */
+export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return compareBytes(a, b) === 0
+}
+
+/** Compares byte by byte, a prefix before what it begins: negative if `a` comes first, 0 if equal, else positive. */
+export function compareBytes(a: Uint8Array, b: Uint8Array): number {
+  for (const [at, byte] of a.entries()) {
+    const other = b[at]
+    if (other === undefined) return 1
+    if (byte !== other) return byte - other
+  }
+  return a.length - b.length
+}
+
+/**
+ * Encodes text as UTF-8.
+ *
+ * @throws {ProofError} `malformed` for a lone surrogate, which has no UTF-8 form (TextEncoder would replace it).
+ */
+export function utf8Encode(text: string): Uint8Array {
+  check(!/\p{Surrogate}/u.test(text), 'malformed', 'text: a lone surrogate has no UTF-8 form')
+  return encoder.encode(text)
+}
+
+/**
+ * Decodes UTF-8; a byte order mark is kept as the character it is.
+ *
+ * @param field - What the bytes are, for the message.
+ * @throws {ProofError} `malformed` if the bytes are not UTF-8.
+ */
+export function utf8Decode(bytes: Uint8Array, field = 'text'): string {
+  try {
+    return decoder.decode(bytes)
+  } catch (cause) {
+    throw new ProofError('malformed', `${field}: not UTF-8`, { cause })
+  }
+}
+
+/** Encodes `n` in 2 bytes, big-endian. @throws {ProofError} `malformed` unless 0 ≤ n < 2^16 */
+export function u16Bytes(n: number): Uint8Array {
+  return uintBytes(n, 2)
+}
+
+/** Encodes `n` in 8 bytes, big-endian. @throws {ProofError} `malformed` unless 0 ≤ n ≤ 2^53−1 */
+export function u64Bytes(n: number): Uint8Array {
+  return uintBytes(n, 8)
+}
+
+/**
+ * Encodes `n` in `length` bytes, big-endian.
+ *
+ * @throws {ProofError} `malformed` unless `n` is a safe integer, 0 ≤ n < 256^length.
+ */
+export function uintBytes(n: number, length: number): Uint8Array {
+  const fits = Number.isSafeInteger(n) && n >= 0 && n < 256 ** length
+  check(fits, 'malformed', `integer: not an unsigned safe integer of ${length} bytes`)
+  const bytes = new Uint8Array(length)
+  let rest = n
+  // No shifts: they cut off at 32 bits.
+  for (let at = length - 1; at >= 0; at -= 1) {
+    bytes[at] = rest % 256
+    rest = Math.floor(rest / 256)
+  }
+  return bytes
+}
+
+/**
+ * Reads the `length` bytes from `at` on as an unsigned big-endian integer.
+ *
+ * @throws {ProofError} `malformed` if the bytes end before; `too_large` above 2^53−1.
+ */
+export function readUint(bytes: Uint8Array, at: number, length: number): number {
+  if (at < 0 || at + length > bytes.length) {
+    throw new ProofError('malformed', `integer: the bytes end before its ${length} bytes`)
+  }
+  let value = 0
+  for (const byte of bytes.subarray(at, at + length)) {
+    value = value * 256 + byte
+    if (value > Number.MAX_SAFE_INTEGER) throw new ProofError('too_large', 'integer: over 2^53−1')
+  }
+  return value
+}
+
+/** Reads 2 bytes, big-endian. @throws {ProofError} `malformed` if the bytes end before */
+export function readU16(bytes: Uint8Array, at: number): number {
+  return readUint(bytes, at, 2)
+}
+
+/** Reads 8 bytes, big-endian. @throws {ProofError} `malformed` if the bytes end before; `too_large` above 2^53−1 */
+export function readU64(bytes: Uint8Array, at: number): number {
+  return readUint(bytes, at, 8)
+}
+
+/**
+ * Reads an unsigned decimal: ASCII digits without sign or leading zero, the form of every size and index in C2SP texts.
+ *
+ * @param field - What the number is, for the message.
+ * @throws {ProofError} `malformed` for other characters; `not_canonical` for leading zeros; `too_large` above 2^53−1.
+ */
+export function parseDecimal(text: string, field: string): number {
+  check(/^[0-9]+$/.test(text), 'malformed', `${field}: not a decimal number`)
+  check(text === '0' || !text.startsWith('0'), 'not_canonical', `${field}: leading zero`)
+  const value = Number(text)
+  check(Number.isSafeInteger(value), 'too_large', `${field}: over 2^53−1`)
+  return value
+}
+
+type Digits = ReadonlyMap<string, number>
+
+const BASE64_DIGITS: Digits = digitsOf(BASE64)
+const BASE64URL_DIGITS: Digits = digitsOf(BASE64URL)
+
+function digitsOf(alphabet: string): Digits {
+  return new Map(Array.from(alphabet, (digit, value) => [digit, value]))
+}
+
+function encodeDigits(bytes: Uint8Array, alphabet: string): string {
+  let text = ''
+  let pending = 0
+  let bits = 0
+  for (const byte of bytes) {
+    pending = (pending << 8) | byte
+    bits += 8
+    while (bits >= 6) {
+      bits -= 6
+      text += alphabet.charAt((pending >> bits) & 63)
+    }
+    pending &= (1 << bits) - 1
+  }
+  return bits === 0 ? text : text + alphabet.charAt(pending << (6 - bits))
+}
+
+function decodeDigits(text: string, digits: Digits, field: string): Uint8Array {
+  const bytes = new Uint8Array(Math.floor((text.length * 6) / 8))
+  let pending = 0
+  let bits = 0
+  let at = 0
+  for (const digit of text) {
+    const value = digits.get(digit)
+    if (value === undefined) {
+      throw new ProofError('malformed', `${field}: a character outside its alphabet`)
+    }
+    pending = (pending << 6) | value
+    bits += 6
+    if (bits >= 8) {
+      bits -= 8
+      bytes[at] = pending >> bits
+      at += 1
+      pending &= (1 << bits) - 1
+    }
+  }
+  check(pending === 0, 'not_canonical', `${field}: trailing bits that are not zero`)
+  return bytes
+}

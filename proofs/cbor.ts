@@ -1,0 +1,308 @@
+/**
+ * @module Deterministic CBOR (RFC 8949 §4.2.1), the subset in which entries are written: safe integers, byte and text
+ * strings, arrays, maps with text or unsigned keys, false, true, null. Floats, tags, undefined, other simple values and
+ * indefinite lengths do not exist here, so every value has one encoding and every encoding one value.
+ */
+import {
+  compareBytes,
+  concatBytes,
+  copyBytes,
+  readUint,
+  uintBytes,
+  utf8Decode,
+  utf8Encode,
+} from './bytes.ts'
+import { check, ProofError } from './errors.ts'
+
+/** A map, in any order; its encoding is sorted. Keys are text or unsigned safe integers. */
+export type CborMap = ReadonlyMap<string | number, CborValue>
+
+/** Any value of the subset; numbers are safe integers. */
+export type CborValue =
+  | null
+  | boolean
+  | number
+  | string
+  | Uint8Array
+  | readonly CborValue[]
+  | CborMap
+
+/** What a decoder takes at most. */
+export interface CborLimits {
+  /** Length of the whole input; 1 MiB by default. */
+  readonly maxBytes?: number
+  /** Arrays and maps inside each other; 16 by default. */
+  readonly maxDepth?: number
+  /** Data items in all, keys included; 65,536 by default. */
+  readonly maxItems?: number
+}
+
+/** Arrays and maps inside each other, by default: twice what the deepest format of the kit needs. */
+export const CBOR_DEPTH_MAX = 16
+
+const BYTES_MAX = 1_048_576
+const ITEMS_MAX = 65_536
+
+const UNSIGNED = 0
+const NEGATIVE = 1
+const BYTES = 2
+const TEXT = 3
+const ARRAY = 4
+const MAP = 5
+const SIMPLE = 7
+
+/**
+ * Encodes a value in its one deterministic form: shortest heads, map keys in the bytewise order of their encodings.
+ *
+ * @throws {ProofError} `malformed` for a value outside the subset (−0 and lone surrogates included); `too_large` for
+ *   more than `maxDepth` arrays and maps inside each other.
+ * @see RFC 8949 §4.2.1
+ */
+export function encodeCbor(value: CborValue, maxDepth: number = CBOR_DEPTH_MAX): Uint8Array {
+  const parts: Uint8Array[] = []
+  writeValue(parts, value, maxDepth)
+  return concatBytes(...parts)
+}
+
+/**
+ * Decodes one value that is the whole input. Byte strings in it are copies.
+ *
+ * @throws {ProofError} `not_canonical` for a head that is not the shortest, an indefinite length or unsorted keys;
+ *   `too_large` over a limit or for an integer beyond ±(2^53−1); `malformed` for everything else that is not one whole
+ *   value of the subset.
+ * @see RFC 8949 §4.2.1
+ */
+export function decodeCbor(bytes: Uint8Array, limits: CborLimits = {}): CborValue {
+  const { maxBytes = BYTES_MAX, maxDepth = CBOR_DEPTH_MAX, maxItems = ITEMS_MAX } = limits
+  check(bytes.length <= maxBytes, 'too_large', `cbor: ${bytes.length} bytes, at most ${maxBytes}`)
+  const reader: Reader = { bytes, at: 0, items: maxItems }
+  const value = readValue(reader, maxDepth)
+  check(reader.at === bytes.length, 'malformed', 'cbor: bytes after the value')
+  return value
+}
+
+/** Returns `value` if it is a map. @throws {ProofError} `malformed` otherwise, undefined included */
+export function cborMap(value: CborValue | undefined, field: string): CborMap {
+  if (value instanceof Map) return value
+  throw new ProofError('malformed', `${field}: not a map`)
+}
+
+/** Returns `value` if it is an unsigned integer. @throws {ProofError} `malformed` otherwise, undefined included */
+export function cborUint(value: CborValue | undefined, field: string): number {
+  if (typeof value === 'number' && value >= 0) return value
+  throw new ProofError('malformed', `${field}: not an unsigned integer`)
+}
+
+/** Returns `value` if it is text. @throws {ProofError} `malformed` otherwise, undefined included */
+export function cborText(value: CborValue | undefined, field: string): string {
+  if (typeof value === 'string') return value
+  throw new ProofError('malformed', `${field}: not a text string`)
+}
+
+/** Returns `value` if it is false or true. @throws {ProofError} `malformed` otherwise, undefined included */
+export function cborBoolean(value: CborValue | undefined, field: string): boolean {
+  if (typeof value === 'boolean') return value
+  throw new ProofError('malformed', `${field}: not a boolean`)
+}
+
+/**
+ * Returns `value` if it is a byte string, and of `length` bytes where that is given.
+ *
+ * @throws {ProofError} `malformed` otherwise, undefined included.
+ */
+export function cborBytes(
+  value: CborValue | undefined,
+  field: string,
+  length?: number,
+): Uint8Array {
+  if (!(value instanceof Uint8Array))
+    throw new ProofError('malformed', `${field}: not a byte string`)
+  if (length !== undefined && value.length !== length) {
+    throw new ProofError('malformed', `${field}: ${value.length} bytes, must be ${length}`)
+  }
+  return value
+}
+
+/** Returns `value` if it is an array. @throws {ProofError} `malformed` otherwise, undefined included */
+export function cborArray(value: CborValue | undefined, field: string): readonly CborValue[] {
+  if (isArray(value)) return value
+  throw new ProofError('malformed', `${field}: not an array`)
+}
+
+/**
+ * Demands that a map has all `required` keys and none but those and the `optional` ones.
+ *
+ * @throws {ProofError} `malformed` for a missing or an unknown key.
+ */
+export function requireKeys(
+  map: CborMap,
+  required: readonly number[],
+  optional: readonly number[],
+  field: string,
+): void {
+  for (const key of required) {
+    if (!map.has(key)) throw new ProofError('malformed', `${field}: key ${key} is missing`)
+  }
+  for (const key of map.keys()) {
+    if (typeof key === 'string' || !(required.includes(key) || optional.includes(key))) {
+      throw new ProofError('malformed', `${field}: unknown key`)
+    }
+  }
+}
+
+/** `at` and `items` (how many more may follow) change as the input is read. */
+interface Reader {
+  readonly bytes: Uint8Array
+  at: number
+  items: number
+}
+
+// Array.isArray does not narrow a union that holds a readonly array.
+function isArray(value: CborValue | undefined): value is readonly CborValue[] {
+  return Array.isArray(value)
+}
+
+function writeValue(parts: Uint8Array[], value: CborValue, depth: number): void {
+  if (value === null) parts.push(Uint8Array.of(0xf6))
+  else if (value === false) parts.push(Uint8Array.of(0xf4))
+  else if (value === true) parts.push(Uint8Array.of(0xf5))
+  else if (typeof value === 'number') writeInteger(parts, value)
+  else if (typeof value === 'string') writeString(parts, TEXT, utf8Encode(value))
+  else if (value instanceof Uint8Array) writeString(parts, BYTES, value)
+  else {
+    check(depth > 0, 'too_large', 'cbor: arrays and maps are nested too deeply')
+    if (isArray(value)) {
+      parts.push(encodeHead(ARRAY, value.length))
+      for (const item of value) writeValue(parts, item, depth - 1)
+    } else writeMap(parts, value, depth - 1)
+  }
+}
+
+function writeInteger(parts: Uint8Array[], value: number): void {
+  const permitted = Number.isSafeInteger(value) && !Object.is(value, -0)
+  check(permitted, 'malformed', 'cbor: a number that is not a safe integer')
+  parts.push(value >= 0 ? encodeHead(UNSIGNED, value) : encodeHead(NEGATIVE, -1 - value))
+}
+
+function writeString(parts: Uint8Array[], major: number, bytes: Uint8Array): void {
+  parts.push(encodeHead(major, bytes.length), bytes)
+}
+
+function writeMap(parts: Uint8Array[], map: CborMap, depth: number): void {
+  check(map instanceof Map, 'malformed', 'cbor: a value that has no encoding')
+  const entries = [...map].map(([key, value]) => ({ key: encodeKey(key), value }))
+  entries.sort((a, b) => compareBytes(a.key, b.key))
+  parts.push(encodeHead(MAP, entries.length))
+  for (const { key, value } of entries) {
+    parts.push(key)
+    writeValue(parts, value, depth)
+  }
+}
+
+function encodeKey(key: string | number): Uint8Array {
+  const parts: Uint8Array[] = []
+  const permitted = typeof key === 'string' || key >= 0
+  check(permitted, 'malformed', 'cbor: a map key that is neither text nor an unsigned integer')
+  writeValue(parts, key, 0)
+  return concatBytes(...parts)
+}
+
+function encodeHead(major: number, argument: number): Uint8Array {
+  const type = major * 32
+  if (argument < 24) return Uint8Array.of(type + argument)
+  if (argument < 2 ** 8) return Uint8Array.of(type + 24, argument)
+  if (argument < 2 ** 16) return concatBytes(Uint8Array.of(type + 25), uintBytes(argument, 2))
+  if (argument < 2 ** 32) return concatBytes(Uint8Array.of(type + 26), uintBytes(argument, 4))
+  return concatBytes(Uint8Array.of(type + 27), uintBytes(argument, 8))
+}
+
+function readValue(reader: Reader, depth: number): CborValue {
+  const initial = readInitial(reader)
+  const major = initial >> 5
+  if (major >= 6) return readSimple(major, initial & 31)
+  const argument = readArgument(reader, initial & 31)
+  if (major === UNSIGNED) return argument
+  if (major === NEGATIVE) {
+    if (argument === Number.MAX_SAFE_INTEGER) {
+      throw new ProofError('too_large', 'cbor: a negative integer below −(2^53−1)')
+    }
+    return -1 - argument
+  }
+  if (major === BYTES) return readString(reader, argument)
+  if (major === TEXT) return utf8Decode(readString(reader, argument), 'cbor text')
+  check(depth > 0, 'too_large', 'cbor: arrays and maps are nested too deeply')
+  // Nothing is allocated for a count alone: each item has to be there.
+  return major === ARRAY
+    ? readArray(reader, argument, depth - 1)
+    : readMap(reader, argument, depth - 1)
+}
+
+function readInitial(reader: Reader): number {
+  if (reader.items === 0) throw new ProofError('too_large', 'cbor: too many data items')
+  reader.items -= 1
+  const initial = readUint(reader.bytes, reader.at, 1)
+  reader.at += 1
+  return initial
+}
+
+function readSimple(major: number, info: number): null | boolean {
+  if (major === SIMPLE && info === 20) return false
+  if (major === SIMPLE && info === 21) return true
+  if (major === SIMPLE && info === 22) return null
+  throw new ProofError('malformed', 'cbor: tags, floats and other simple values are not permitted')
+}
+
+function readArgument(reader: Reader, info: number): number {
+  if (info < 24) return info
+  if (info === 31) throw new ProofError('not_canonical', 'cbor: indefinite length')
+  if (info > 27) throw new ProofError('malformed', 'cbor: reserved additional information')
+  const length = 2 ** (info - 24)
+  const argument = readUint(reader.bytes, reader.at, length)
+  reader.at += length
+  // What a head of half the length could have said; the shortest of these has 24 values in the initial byte.
+  const shorter = length === 1 ? 24 : 256 ** (length / 2)
+  if (argument < shorter)
+    throw new ProofError('not_canonical', 'cbor: the head is not the shortest')
+  return argument
+}
+
+function readString(reader: Reader, length: number): Uint8Array {
+  if (length > reader.bytes.length - reader.at) {
+    throw new ProofError('malformed', 'cbor: the bytes end inside a string')
+  }
+  const start = reader.at
+  reader.at += length
+  return copyBytes(reader.bytes, start, reader.at)
+}
+
+function readArray(reader: Reader, count: number, depth: number): readonly CborValue[] {
+  const items: CborValue[] = []
+  while (items.length < count) items.push(readValue(reader, depth))
+  return items
+}
+
+function readMap(reader: Reader, count: number, depth: number): CborMap {
+  const map = new Map<string | number, CborValue>()
+  let previous: Uint8Array = new Uint8Array()
+  while (map.size < count) {
+    const start = reader.at
+    const key = readKey(reader)
+    const encoded = reader.bytes.subarray(start, reader.at)
+    const order = compareBytes(previous, encoded)
+    if (order === 0) throw new ProofError('malformed', 'cbor: duplicate map key')
+    if (order > 0) throw new ProofError('not_canonical', 'cbor: map keys are not sorted')
+    previous = encoded
+    map.set(key, readValue(reader, depth))
+  }
+  return map
+}
+
+function readKey(reader: Reader): string | number {
+  const initial = readInitial(reader)
+  const major = initial >> 5
+  if (major === UNSIGNED) return readArgument(reader, initial & 31)
+  if (major === TEXT) {
+    return utf8Decode(readString(reader, readArgument(reader, initial & 31)), 'cbor text')
+  }
+  throw new ProofError('malformed', 'cbor: a map key that is neither text nor an unsigned integer')
+}

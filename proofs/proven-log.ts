@@ -1,0 +1,184 @@
+/**
+ * @module The part of a log that a bundle shows: entries proven under one trusted head, in order, with links that agree,
+ * and the genesis that the trust anchor names (FORMAT §5.2, §5.3, §12.2). What the entries say to each other beyond that
+ * is decided elsewhere.
+ */
+import { equalBytes, utf8Encode } from './bytes.ts'
+import { decodeEntry, type Entry, parseEntryStatement } from './entry.ts'
+import { check, ProofError, type ProofErrorCode } from './errors.ts'
+import type { EvidenceBundle } from './evidence-bundle.ts'
+import { type Genesis, parseGenesis } from './genesis.ts'
+import { type Head, parseHeadBody } from './head.ts'
+import { leafHash, verifyInclusion } from './merkle.ts'
+import { formatVkey, parseNote } from './note.ts'
+import { openDisclosures } from './payload.ts'
+import { IAT_WINDOW_MS } from './issuance.ts'
+import type { Hash, Primitives } from './primitives.ts'
+import { type Statement, verifyStatement } from './statement.ts'
+import { bundleHash, openTrustedHead, type Trust, type TrustAnchor } from './trust.ts'
+
+/** An entry of a known kind that the head commits to. Its statement's signature is not verified. */
+export interface ProvenEntry {
+  readonly index: number
+  readonly leafHash: Hash
+  readonly entry: Entry
+  readonly statement: Statement
+  /** What the statement discloses, checked against its digests; `undefined` if the bundle does not hold it. */
+  readonly disclosures: readonly string[] | undefined
+}
+
+/** What a bundle shows of a log. */
+export interface ProvenLog {
+  readonly head: Head
+  readonly origin: string
+  readonly genesis: Genesis
+  /** Ascending by index; genesis is the first. */
+  readonly entries: readonly ProvenEntry[]
+  /** Indexes and kinds of entries that this release does not know. */
+  readonly unknown: readonly { readonly index: number; readonly kind: string }[]
+}
+
+/** Kinds whose `iat` has no window (FORMAT §3.4); what it means for an action is in its verdict. */
+const NO_WINDOW: readonly string[] = ['agent.revoke', 'operator.clock', 'action']
+
+interface Placed {
+  readonly index: number
+  readonly leafHash: Hash
+  readonly entry: Entry
+}
+
+/**
+ * Opens what a bundle shows of the log: its head under the trust, every entry under the head, and the genesis.
+ *
+ * @throws {ProofError} `trust_mismatch` for another log than a trusted one; `inclusion_mismatch`; `index_mismatch`;
+ *   `outcome_mismatch` if ledger time decreases; `chain_mismatch` if links do not agree; `link_missing` without the
+ *   genesis; `genesis_mismatch`; `claim_invalid` for an `iat` out of its window, or an event id twice; else as `openTrustedHead`, `decodeEntry`, `parseEntryStatement`, `openDisclosures` and
+ *   `parseGenesis`.
+ * @see FORMAT §5, §12.2
+ */
+export function openProvenLog(p: Primitives, bundle: EvidenceBundle, trust: Trust): ProvenLog {
+  const { origin } = parseHeadBody(parseNote(utf8Encode(bundle.head)).text)
+  const trusted = trust.logs.find((log) => log.origin === origin)
+  if (trusted === undefined) throw new ProofError('trust_mismatch', 'head: not of a trusted log')
+  const head = openTrustedHead(p, trust, bundle.head)
+  const placed = bundle.entries.map(({ index, entry: bytes, path }): Placed => {
+    const hash = leafHash(p, bytes)
+    const { size: treeSize, root } = head
+    verifyInclusion(p, { leafIndex: index, treeSize, leafHash: hash, path, root })
+    const entry = decodeEntry(bytes)
+    check(entry.index === index, 'index_mismatch', `entry ${index}: says index ${entry.index}`)
+    return { index, leafHash: hash, entry }
+  })
+  checkTimes(placed)
+  checkLinks(placed)
+  const [first] = placed
+  const founded = first?.index === 0
+  check(founded, 'link_missing', 'genesis: entry 0 is not in the bundle')
+  const genuine = equalBytes(first.leafHash, trusted.anchor.genesisHash)
+  check(genuine, 'genesis_mismatch', 'genesis: not the entry that the trust anchor names')
+  const entries = placed
+    .filter(({ entry }) => entry.known)
+    .map((one) => readStatement(p, one, bundle.disclosures.get(one.index)))
+  const events = new Set(entries.map(({ statement: { header } }) => `${header.iss} ${header.jti}`))
+  check(
+    events.size === entries.length,
+    'claim_invalid',
+    'entries: one event id of one issuer twice',
+  )
+  const unknown = placed
+    .filter(({ entry }) => !entry.known)
+    .map(({ index, entry: { kind } }) => ({ index, kind }))
+  const genesis = readGenesis(p, entries[0], trusted.anchor)
+  return { head, origin, genesis, entries, unknown }
+}
+
+/** The entry at an index; thrown is an error of `missing` if the bundle does not hold it, or it is of another kind. */
+export function entryAt(
+  log: ProvenLog,
+  index: number,
+  kind: string,
+  missing: ProofErrorCode,
+): ProvenEntry {
+  const found = log.entries.find((one) => one.index === index && one.entry.kind === kind)
+  if (found === undefined) throw new ProofError(missing, `entry ${index}: no ${kind} in the bundle`)
+  return found
+}
+
+/** The entries of a kind, ascending, optionally those about one subject (`sub`). */
+export function entriesOf(log: ProvenLog, kind: string, sub?: string): readonly ProvenEntry[] {
+  return log.entries.filter(
+    ({ entry, statement }) =>
+      entry.kind === kind && (sub === undefined || statement.header.sub === sub),
+  )
+}
+
+/** Demands that an entry links exactly these subjects. @throws {ProofError} `chain_mismatch` */
+export function checkSubjects({ index, entry }: ProvenEntry, subjects: readonly string[]): void {
+  const { links } = entry
+  const same =
+    links.length === subjects.length && links.every(({ subject }, at) => subject === subjects[at])
+  check(same, 'chain_mismatch', `entry ${index}: links other subjects than its statement is about`)
+}
+
+function readStatement(
+  p: Primitives,
+  { index, entry, leafHash: hash }: Placed,
+  texts: readonly string[] | undefined,
+): ProvenEntry {
+  const statement = parseEntryStatement(entry)
+  if (texts !== undefined) openDisclosures(p, statement, texts)
+  const { iat } = statement.header
+  const punctual =
+    NO_WINDOW.includes(entry.kind) || Math.abs(iat * 1000 - entry.timeMs) <= IAT_WINDOW_MS
+  check(punctual, 'claim_invalid', `entry ${index}: iat is more than 300 s from ledger time`)
+  return { index, entry, leafHash: hash, statement, disclosures: texts }
+}
+
+function readGenesis(p: Primitives, first: ProvenEntry | undefined, anchor: TrustAnchor): Genesis {
+  const founding = first?.entry.kind === 'genesis'
+  check(founding, 'genesis_mismatch', 'genesis: entry 0 is of another kind')
+  checkSubjects(first, ['log'])
+  const genesis = parseGenesis(p, first.statement)
+  const { keys, origin, ca } = genesis
+  verifyStatement(p, first.statement, { spki: keys.service, origin, type: 'genesis' })
+  const sameKey = formatVkey(keys.log) === formatVkey(anchor.key)
+  check(sameKey, 'genesis_mismatch', 'genesis: another log key than the trust anchor')
+  const sameRoots = equalBytes(bundleHash(p, ca), anchor.bundleHash)
+  check(sameRoots, 'genesis_mismatch', 'genesis: other roots than the trust anchor')
+  return genesis
+}
+
+function checkTimes(placed: readonly Placed[]): void {
+  let latest = 0
+  for (const { index, entry } of placed) {
+    check(entry.timeMs >= latest, 'outcome_mismatch', `entry ${index}: ledger time goes back`)
+    latest = entry.timeMs
+  }
+}
+
+/** That no two links of one subject contradict each other, whether or not entries between them are in the bundle. */
+function checkLinks(placed: readonly Placed[]): void {
+  const before = new Map<string, { readonly at: Placed; readonly seq: number }>()
+  const byIndex = new Map(placed.map((one) => [one.index, one]))
+  for (const at of placed) {
+    for (const { subject, seq, previous } of at.entry.links) {
+      const fault = `entry ${at.index}: link ${subject} does not follow from the bundle`
+      const last = before.get(subject)
+      const named = previous === null ? undefined : byIndex.get(previous.index)
+      if (previous !== null && named !== undefined) {
+        // An entry that is here and that the link names is the one before it in that chain.
+        const follows =
+          named === last?.at &&
+          last.seq + 1 === seq &&
+          equalBytes(previous.leafHash, named.leafHash)
+        check(follows, 'chain_mismatch', fault)
+      } else if (last !== undefined) {
+        // Entries that are not here lie between the two: as many as the numbers say, and there must be room for them.
+        const between = seq - last.seq - 1
+        const room = previous === null ? 0 : previous.index - last.at.index
+        check(between >= 1 && room >= between, 'chain_mismatch', fault)
+      }
+      before.set(subject, { at, seq })
+    }
+  }
+}

@@ -1,0 +1,216 @@
+/**
+ * @module What a verifier starts from: the trust anchor of a log as one string, and files that hold several, with the
+ * sizes for which each key of a log counts.
+ */
+import {
+  compareBytes,
+  concatBytes,
+  equalBytes,
+  fromBase64url,
+  toBase64url,
+  utf8Decode,
+  utf8Encode,
+} from './bytes.ts'
+import { check, ProofError } from './errors.ts'
+import { type Head, openHead, parseHeadBody } from './head.ts'
+import {
+  jsonArray,
+  jsonInteger,
+  jsonObject,
+  jsonString,
+  type JsonValue,
+  parseJson,
+  requireMembers,
+} from './json.ts'
+import { HASH_LENGTH } from './merkle.ts'
+import { formatVkey, NOTE_ED25519, type NoteKey, parseNote, parseVkey } from './note.ts'
+import { parseOrigin } from './origin.ts'
+import type { Hash, Primitives } from './primitives.ts'
+
+/** What a verifier has to know of a log from elsewhere. */
+export interface TrustAnchor {
+  /** Ed25519; its name is the origin of the log. */
+  readonly key: NoteKey
+  /** Leaf hash of the genesis entry. */
+  readonly genesisHash: Hash
+  /** `bundleHash` of the root certificates. */
+  readonly bundleHash: Hash
+}
+
+/** A key of a log, and the sizes of heads for which it counts. */
+export interface TrustedKey {
+  readonly key: NoteKey
+  /** The first such size. */
+  readonly from: number
+  /** The last, or `null` if there is none yet. */
+  readonly to: number | null
+}
+
+/** A trusted log. */
+export interface TrustedLog {
+  readonly origin: string
+  readonly anchor: TrustAnchor
+  /** At least one. */
+  readonly keys: readonly TrustedKey[]
+}
+
+/** Everything that a verifier trusts. */
+export interface Trust {
+  /** At least one, no two of one origin. */
+  readonly logs: readonly TrustedLog[]
+}
+
+/** Bytes in a trust file. */
+export const TRUST_BYTES_MAX = 65_536
+
+const ANCHOR_PREFIX = 'twtrust1'
+const TRUST_FORMAT = 'trustwarden-trust/1'
+
+/**
+ * Formats a trust anchor; `parseTrustAnchor` gives back the same.
+ *
+ * @throws {ProofError} as `parseTrustAnchor`, for an anchor that it would refuse.
+ * @see FORMAT §13.1
+ */
+export function formatTrustAnchor(p: Primitives, anchor: TrustAnchor): string {
+  const { key, genesisHash, bundleHash: bundle } = anchor
+  const hashes = [toBase64url(genesisHash), toBase64url(bundle)]
+  const text = [ANCHOR_PREFIX, formatVkey(key), ...hashes].join(',')
+  parseTrustAnchor(p, text)
+  return text
+}
+
+/**
+ * Parses a trust anchor.
+ *
+ * @throws {ProofError} `version_unknown` for another form of anchor; `claim_invalid` for a key that is not named as an
+ *   origin; `algorithm_unsupported` for one that is not the key of a log; else as `parseVkey`, and `malformed` or
+ *   `not_canonical`.
+ * @see FORMAT §13.1
+ */
+export function parseTrustAnchor(p: Primitives, text: string): TrustAnchor {
+  const [prefix = '', vkey = '', genesis = '', bundle = '', ...rest] = text.split(',')
+  const isAnchor = prefix.startsWith('twtrust')
+  check(isAnchor, 'malformed', `trust anchor: does not begin with ${ANCHOR_PREFIX}`)
+  check(prefix === ANCHOR_PREFIX, 'version_unknown', 'trust anchor: of another version')
+  check(rest.length === 0, 'malformed', 'trust anchor: more than four parts')
+  return {
+    key: parseLogKey(p, vkey),
+    genesisHash: parseHash(genesis, 'hash of the genesis'),
+    bundleHash: parseHash(bundle, 'hash of the bundle'),
+  }
+}
+
+/**
+ * Hashes the root certificates of a log: SHA-256 of their SHA-256 values in ascending order.
+ *
+ * @param roots - DER, in any order.
+ * @see FORMAT §13.1
+ */
+export function bundleHash(p: Primitives, roots: readonly Uint8Array[]): Hash {
+  return p.sha256(concatBytes(...roots.map((der) => p.sha256(der)).sort(compareBytes)))
+}
+
+/**
+ * Parses a trust file: an anchor with an optional final newline, or JSON.
+ *
+ * @throws {ProofError} `too_large` over 64 KiB; `version_unknown`; `malformed`; else as `parseTrustAnchor`.
+ * @see FORMAT §13.2
+ */
+export function parseTrust(p: Primitives, bytes: Uint8Array): Trust {
+  const { length } = bytes
+  check(
+    length <= TRUST_BYTES_MAX,
+    'too_large',
+    `trust: ${length} bytes, at most ${TRUST_BYTES_MAX}`,
+  )
+  const text = utf8Decode(bytes, 'trust')
+  if (!/^\s*\{/.test(text)) {
+    return { logs: [trustedLog(parseTrustAnchor(p, text.replace(/\n$/, '')))] }
+  }
+  const file = jsonObject(parseJson(bytes), 'trust')
+  const format = jsonString(file['format'], 'trust format')
+  check(format === TRUST_FORMAT, 'version_unknown', `trust format: not ${TRUST_FORMAT}`)
+  requireMembers(file, ['format', 'logs'], [], 'trust')
+  const logs = jsonArray(file['logs'], 'logs').map((log) => parseLog(p, log))
+  check(logs.length > 0, 'malformed', 'trust: no log')
+  const distinct = new Set(logs.map(({ origin }) => origin)).size
+  check(distinct === logs.length, 'malformed', 'trust: a log twice')
+  return { logs }
+}
+
+/**
+ * Finds the trusted log of this origin.
+ *
+ * @throws {ProofError} `origin_mismatch` if there is none.
+ */
+export function trustFor(trust: Trust, origin: string): TrustedLog {
+  const found = trust.logs.find((log) => log.origin === origin)
+  if (found === undefined) throw new ProofError('origin_mismatch', 'the log is not a trusted one')
+  return found
+}
+
+/**
+ * Opens a head of a trusted log: of its origin, without extension lines, signed by a key that counts for its size.
+ *
+ * @param note - The head as it travels.
+ * @throws {ProofError} `origin_mismatch`; `head_out_of_range` if only keys signed that do not count for its size;
+ *   `malformed` for extension lines; else as `openHead`.
+ * @see FORMAT §11.1, §13.2
+ */
+export function openTrustedHead(p: Primitives, trust: Trust, note: Uint8Array | string): Head {
+  const bytes = typeof note === 'string' ? utf8Encode(note) : note
+  const { text, signatures } = parseNote(bytes)
+  const { origin, size, extensions } = parseHeadBody(text)
+  const { keys } = trustFor(trust, origin)
+  check(extensions.length === 0, 'malformed', 'head: an extension line')
+  const counts = ({ from, to }: TrustedKey) => size >= from && (to === null || size <= to)
+  const signs = ({ key }: TrustedKey) =>
+    signatures.some((one) => one.name === key.name && equalBytes(one.keyId, key.keyId))
+  const counting = keys.filter(counts)
+  // A line of a key that does not count is no more than a line of a key that is not known; only the code says more.
+  const permitted = counting.some(signs) || !keys.some(signs)
+  check(permitted, 'head_out_of_range', `head: its key does not count for size ${size}`)
+  const noteKeys = counting.map(({ key }) => key)
+  return openHead(p, bytes, noteKeys, origin)
+}
+
+function trustedLog(anchor: TrustAnchor, keys?: readonly TrustedKey[]): TrustedLog {
+  const all = keys ?? [{ key: anchor.key, from: 0, to: null }]
+  return { origin: anchor.key.name, anchor, keys: all }
+}
+
+function parseLog(p: Primitives, value: JsonValue): TrustedLog {
+  const log = jsonObject(value, 'log')
+  requireMembers(log, ['anchor'], ['keys'], 'log')
+  const anchor = parseTrustAnchor(p, jsonString(log['anchor'], 'anchor'))
+  if (log['keys'] === undefined) return trustedLog(anchor)
+  const keys = jsonArray(log['keys'], 'keys').map((key) => parseKey(p, key, anchor.key.name))
+  check(keys.length > 0, 'malformed', 'keys: none')
+  return trustedLog(anchor, keys)
+}
+
+function parseKey(p: Primitives, value: JsonValue, origin: string): TrustedKey {
+  const object = jsonObject(value, 'key')
+  requireMembers(object, ['vkey', 'from', 'to'], [], 'key')
+  const key = parseLogKey(p, jsonString(object['vkey'], 'vkey'))
+  check(key.name === origin, 'malformed', 'vkey: named for another log')
+  const from = jsonInteger(object['from'], 'from')
+  const to = object['to'] === null ? null : jsonInteger(object['to'], 'to')
+  const isRange = from >= 0 && (to === null || to >= from)
+  check(isRange, 'malformed', 'from and to: not a range of sizes')
+  return { key, from, to }
+}
+
+function parseLogKey(p: Primitives, vkey: string): NoteKey {
+  const key = parseVkey(p, vkey)
+  parseOrigin(key.name)
+  check(key.type === NOTE_ED25519, 'algorithm_unsupported', 'vkey: not the key of a log')
+  return key
+}
+
+function parseHash(text: string, field: string): Hash {
+  const hash = fromBase64url(text, field)
+  check(hash.length === HASH_LENGTH, 'malformed', `${field}: not 32 bytes`)
+  return hash
+}

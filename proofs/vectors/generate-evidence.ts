@@ -1,0 +1,152 @@
+/** @module Vectors of evidence, put together. */
+import { make, type Row } from './generate-bundle.ts'
+import type { VectorCase } from './generate-cases.ts'
+import { CHILD_ID, people, ROOT_ID, type StoryTweaks } from './generate-plot.ts'
+import { verdictRows } from './generate-evidence-action.ts'
+import { missingRows, twistedRows } from './generate-evidence-bundle.ts'
+import { decisionRows } from './generate-evidence-decision.ts'
+import { orderRows } from './generate-evidence-order.ts'
+import { peopleRows, revocationRows } from './generate-evidence-people.ts'
+import { BROKEN_RULES } from './generate-lineage.ts'
+import { anchorOf } from './generate-story.ts'
+
+/**
+ * Of the many, those that are written down, so that the folder stays small: the rules of delegation are in `lineage` already,
+ * and of several that break one rule in one way, one is enough for a second implementation. A test checks all of them.
+ */
+const WRITTEN_LOGS: ReadonlySet<string> = new Set([
+  'log-scope-wider',
+  'log-child-record-by-other-key',
+  'log-certificate-of-other-key',
+  'log-extension-of-other-scope',
+])
+const UNWRITTEN: ReadonlySet<string> = new Set([
+  'genesis-signature',
+  'path-long',
+  'action-for-other-log',
+  'action-not-here',
+  'allow-with-reasons',
+  'child-name-outside-patterns',
+  'claim-of-parent',
+  'disclosure-of-genesis',
+  'disclosure-of-no-entry',
+  'disclosure-other',
+  'disclosures-empty',
+  'entries-swapped',
+  'epoch-low',
+  'erased-by-revoked-owner',
+  'erased-by-service',
+  'event-id-twice',
+  'expired-as-matched',
+  'genesis-by-other-key',
+  'genesis-of-other-kind',
+  'head-changed',
+  'head-with-extension',
+  'iat-early',
+  'index-negative',
+  'late-as-matched',
+  'link-starts-again',
+  'link-to-other-chain',
+  'matched-as-denied',
+  'matched-to-later',
+  'matched-to-no-decision',
+  'mismatched-instance-not-shown',
+  'name-of-other-owner-exact',
+  'name-of-other-owner-literal',
+  'name-outside-patterns',
+  'no-entries',
+  'ok-approval',
+  'ok-delivered-late',
+  'ok-denied-revoked-not-shown',
+  'ok-erased-something-else',
+  'ok-expired-before',
+  'ok-input-withheld',
+  'ok-just-before',
+  'ok-late-certificate',
+  'ok-link-with-room',
+  'ok-mismatched-instance',
+  'ok-more-entries',
+  'ok-name-of-literal',
+  'ok-name-of-longer-match',
+  'ok-operator-pending',
+  'ok-revoked-instance-by-parent',
+  'ok-revoked-name-by-operator',
+  'ok-revoked-other',
+  'ok-revoked-owner-by-operator',
+  'operator-by-service',
+  'owner-by-service-after-operator',
+  'owner-by-service-counted',
+  'owner-early',
+  'owner-of-other-service',
+  'owner-signature-used',
+  'path-node-short',
+  'policy-index-other',
+  'prepared-later',
+  'reasons-other',
+  'revoked-by-child',
+  'revoked-by-expired-parent',
+  'revoked-by-other-owner',
+  'revoked-by-revoked-parent',
+  'revoked-by-stranger',
+  'revoked-name-by-parent',
+  'scope-denied-inside',
+  'scope-not-in-chain',
+  'spent-by-other-decision',
+  'spent-by-service',
+  'subjects-of-owner',
+])
+
+/** Whether the vector is written to a file. */
+export function isWritten({ folder, name }: Pick<VectorCase, 'folder' | 'name'>): boolean {
+  if (folder !== 'evidence') return true
+  return name.startsWith('log-') ? WRITTEN_LOGS.has(name) : !UNWRITTEN.has(name)
+}
+
+/** All of them. */
+export function evidenceCases(): readonly VectorCase[] {
+  const right = make()
+  const rows: readonly Row[] = [
+    ...missingRows(),
+    ...twistedRows(right),
+    ...verdictRows(),
+    ...decisionRows(),
+    ...revocationRows(),
+    ...peopleRows(),
+    ...orderRows(),
+    [
+      'log-depth-wrong',
+      'lineage_broken',
+      'depth 2 below depth 0',
+      make({ payload: { child: { depth: 2 } } }),
+    ],
+    [
+      'log-child-of-other-owner',
+      'owner_unproven',
+      'the child has another owner than its parent',
+      make(otherOwned()),
+    ],
+    ...BROKEN_RULES.filter(([name]) => name !== 'extension-of-other-log').map(
+      ([name, expect, description, tweaks]): Row => [
+        `log-${name}`,
+        expect,
+        `a log that issued it: ${description}`,
+        make(tweaks),
+      ],
+    ),
+  ]
+  return rows.map(([name, expect, description, { story, text }, trust, verdict = 'matched']) => ({
+    folder: 'evidence',
+    name,
+    description,
+    specification: 'FORMAT §12',
+    input: { trust: trust ?? anchorOf(story), evidence: text, verdict },
+    expect,
+  }))
+}
+
+function otherOwned(): StoryTweaks {
+  const owner = `owner:${people.mallory.kid}`
+  const name = 'spiffe://example.com/finance/orchestrator/fetcher'
+  const subjects = [`inst:${CHILD_ID}`, `inst:${ROOT_ID}`, `agent:${name}`, owner]
+  return { payload: { child: { owner } }, draft: { child: { subjects } } }
+}

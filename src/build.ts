@@ -1,0 +1,406 @@
+/**
+ * @module The one place where the parts are put together: rules for a log, and a service over one.
+ */
+import { readFileSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import {
+  bundleHash,
+  ENTRY_LENGTH_MAX,
+  formatTrustAnchor,
+  formatVkey,
+  type Genesis,
+  type Hash,
+  type JsonObject,
+  leafHash,
+  parseGenesis,
+  STATEMENT_BYTES_MAX,
+  toBase64url,
+} from '@trustwarden/proofs'
+import type { FastifyInstance } from 'fastify'
+import { type Clock, systemClock } from './clock.ts'
+import type { Config } from './config.ts'
+import { nativePrimitives, type Signer } from './crypto.ts'
+import { databasePath, DirectoryError, type LogDescription, readDescription } from './directory.ts'
+import { createActionHandler } from './gate/act.ts'
+import { createDecisionHandler } from './gate/decide.ts'
+import { decisionsFold } from './gate/decisions.ts'
+import { PolicyShelf } from './gate/policies.ts'
+import { createActivateHandler, policyFold, policyReader } from './gate/policy.ts'
+import { DENIES_NOTHING_KNOWN } from './gate/policy-host.ts'
+import { buildApp } from './http/app.ts'
+import { REQUEST_BYTES_MAX, REQUEST_STATEMENTS_MAX } from './http/body.ts'
+import { createMetrics } from './http/metrics.ts'
+import type { LogStream } from './http/parts.ts'
+import {
+  agentReader,
+  agentsFold,
+  createNameOwnerReader,
+  createNamesFold,
+  findKeyHolder,
+  findNameUse,
+  keysFold,
+  listNameUses,
+} from './identity/agents.ts'
+import { createIssueHandler, type IssueOptions } from './identity/issue.ts'
+import { scopeAllows } from './identity/scope.ts'
+import { spiffeBundle } from './identity/spiffe-bundle.ts'
+import type { Fold, PrincipalReader, StatementHandler } from './ledger/contract.ts'
+import { createEnrolmentHandlers } from './ledger/enrolment.ts'
+import { createErasureHandler, disclosuresFold } from './ledger/erasure.ts'
+import { erasedBy } from './ledger/erasures.ts'
+import { clockHandler, genesisHandler } from './ledger/genesis.ts'
+import { CORE_FOLDS, Log } from './ledger/log.ts'
+import {
+  createPrincipalReader,
+  decideName,
+  findPerson,
+  principalsFold,
+} from './ledger/principals.ts'
+import { proposalsFold, ruleProposal } from './ledger/proposals.ts'
+import { foldSpecs } from './ledger/rebuild.ts'
+import { readRegistered } from './ledger/register.ts'
+import { VerifyPool } from './ledger/verify-pool.ts'
+import { openServiceKeys } from './service-keys.ts'
+import { revocationReader, revocationsFold } from './revocation/revocations.ts'
+import { createRevokeHandler } from './revocation/revoke.ts'
+import { Database } from './store/database.ts'
+import { HeadRecord } from './store/head-record.ts'
+import { openKeepingJournals } from './store/journals.ts'
+import type { CheckProgress } from './store/start-checks.ts'
+
+/** Milliseconds that one policy evaluation may take. */
+const POLICY_DEADLINE_MS = 50
+
+/** How long open connections may keep a service that ends from ending; a batch takes far less. */
+const DRAIN_MS_MAX = 10_000
+
+/** What the rules of a log need of the service that runs them. */
+export interface RuleParts {
+  readonly origin: string
+  readonly trustDomain: string
+  /** SubjectPublicKeyInfo of the service key. */
+  readonly serviceSpki: Uint8Array
+  readonly authority: IssueOptions['authority']
+  readonly permitSigner: Signer
+  readonly policies: Pick<PolicyShelf, 'find' | 'tryOut'>
+  readonly clock: Clock
+}
+
+/** The rules of a log: what it accepts, what it keeps, who signs. */
+export interface Rules {
+  readonly handlers: readonly StatementHandler[]
+  /** All folds but `CORE_FOLDS`. */
+  readonly folds: readonly Fold[]
+  readonly principals: PrincipalReader
+}
+
+/** Folds besides `CORE_FOLDS`, which need no part of a service. */
+export const RULE_FOLDS: readonly Fold[] = [
+  principalsFold,
+  proposalsFold,
+  policyFold,
+  agentsFold,
+  createNamesFold(decideName),
+  keysFold,
+  revocationsFold,
+  decisionsFold,
+  disclosuresFold,
+]
+
+/** Every fold of a log. */
+export const ALL_FOLDS: readonly Fold[] = [...CORE_FOLDS, ...RULE_FOLDS]
+
+/** Puts the rules of identity, gate, revocation and the ledger's own together. */
+export function composeRules(parts: RuleParts): Rules {
+  const { origin, trustDomain, authority, clock } = parts
+  const readers = { agents: agentReader, revocations: revocationReader }
+  const handlers: readonly StatementHandler[] = [
+    genesisHandler,
+    clockHandler,
+    ...createEnrolmentHandlers({
+      keyHolder: findKeyHolder,
+      nameUse: findNameUse,
+      nameUses: listNameUses,
+    }),
+    createErasureHandler(readers),
+    createActivateHandler({ ruleProposal, tryOut: (pack) => parts.policies.tryOut(pack) }),
+    createIssueHandler({ ...readers, origin, trustDomain, authority, decideName, clock }),
+    createRevokeHandler({
+      agents: agentReader,
+      nameOwner: createNameOwnerReader(trustDomain),
+      isOwner: (state, owner) => findPerson(state, owner)?.role === 'owner',
+    }),
+    createDecisionHandler({
+      ...readers,
+      origin,
+      scopeAllows,
+      policies: policyReader,
+      evaluator: (digest) => parts.policies.find(digest),
+      isErased: (state, index) => erasedBy(state, index) !== undefined,
+      permitSigner: parts.permitSigner,
+      clock,
+    }),
+    createActionHandler(readers),
+  ]
+  const principals = createPrincipalReader({ agents: agentReader, serviceSpki: parts.serviceSpki })
+  return { handlers, folds: RULE_FOLDS, principals }
+}
+
+/** Genesis of an open database, and its leaf hash. @throws DirectoryError if it is not that of the description. */
+export function readGenesis(
+  database: Database,
+  description: LogDescription,
+): { readonly genesis: Genesis; readonly hash: Hash } {
+  const bytes = database.entry(0)
+  if (bytes === undefined)
+    throw new DirectoryError(
+      'the log has no genesis: init was cut off. Remove its three directories and run it again',
+    )
+  const genesis = parseGenesis(nativePrimitives, readRegistered(bytes, 0).statement)
+  if (genesis.origin !== description.origin || genesis.trustDomain !== description.trustDomain)
+    throw new DirectoryError('log.json names another origin or trust domain than genesis')
+  return { genesis, hash: leafHash(nativePrimitives, bytes) }
+}
+
+/** The trust anchor of a log (FORMAT §13.1). */
+export function anchorOf(genesis: Genesis, hash: Hash): string {
+  return formatTrustAnchor(nativePrimitives, {
+    key: genesis.keys.log,
+    genesisHash: hash,
+    bundleHash: bundleHash(nativePrimitives, genesis.ca),
+  })
+}
+
+/** Size and root (32 bytes) of a head that somebody holds elsewhere. */
+export interface AcceptedHead {
+  readonly size: number
+  readonly root: Uint8Array
+}
+
+/** What a start may be given besides its settings. */
+export interface ServiceOptions {
+  readonly clock?: Clock
+  /** Called once after a fatal error: the process is to end, and the next start decides. */
+  readonly onFatal: (error: Error) => void
+  readonly onProgress?: (progress: CheckProgress) => void
+  /** A head that the operator vouches for, in place of a lost or contradicting head record. */
+  readonly acceptHead?: AcceptedHead
+  /** Where the log of the process goes; stderr by default. */
+  readonly logStream?: LogStream
+}
+
+/** A running service. */
+export interface Service {
+  readonly app: FastifyInstance
+  readonly log: Log
+  readonly anchor: string
+  readonly genesis: Genesis
+  /** Listens, and returns the URL. */
+  listen(): Promise<string>
+  /** Stops taking requests, answers those under way, releases everything. */
+  close(): Promise<void>
+}
+
+/** Version of this package. */
+export function packageVersion(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8')
+  return String((JSON.parse(text) as { readonly version?: unknown }).version)
+}
+
+/**
+ * Opens the log of a data directory and builds the service over it. It does not listen yet.
+ *
+ * @throws DirectoryError, KeyError, StoreError, LedgerError: why it does not start, and what to do
+ */
+export async function openService(config: Config, options: ServiceOptions): Promise<Service> {
+  const clock = options.clock ?? systemClock
+  const description = readDescription(config.data)
+  const { origin, trustDomain } = description
+  const resources = new Resources()
+  let fatal: Error | undefined
+  const onFatal = (error: Error): void => {
+    if (fatal !== undefined) return
+    fatal = error
+    options.onFatal(error)
+  }
+  try {
+    const headRecord = await openHeadRecord(config.head, origin, options.acceptHead)
+    resources.add(() => headRecord.close())
+    const { store, journals } = await openKeepingJournals(databasePath(config.data))
+    resources.add(() => store.close())
+    const database = await Database.open({ store, origin, folds: foldSpecs(ALL_FOLDS) })
+    const { genesis, hash } = readGenesis(database, description)
+    const keys = openServiceKeys(config, genesis)
+    const shelf = new PolicyShelf({
+      pinned: (digest) => database.pinned(digest),
+      host: {
+        workers: config.policyWorkers,
+        deadlineMs: POLICY_DEADLINE_MS,
+        selfTest: [DENIES_NOTHING_KNOWN],
+      },
+    })
+    resources.add(() => shelf.close())
+    const verifier = new VerifyPool(config.verifyWorkers)
+    resources.add(() => verifier.close())
+    const rules = composeRules({
+      origin,
+      trustDomain,
+      serviceSpki: genesis.keys.service,
+      authority: keys.authority,
+      permitSigner: keys.permit,
+      policies: shelf,
+      clock,
+    })
+    const log = await Log.open({
+      database,
+      headRecord,
+      signer: keys.log,
+      origin,
+      ...rules,
+      clock,
+      journals,
+      verifier,
+      onFatal,
+      ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+    })
+    resources.add(() => log.close())
+    const parts = { config, options, genesis, hash, log, rules, clock, resources }
+    return serve({ ...parts, onFatal, fatal: () => fatal })
+  } catch (error) {
+    await resources.release()
+    throw error
+  }
+}
+
+/** Opens the record, or writes it anew from the head that the operator names: the start then holds the log against it. */
+function openHeadRecord(
+  path: string,
+  origin: string,
+  accepted: AcceptedHead | undefined,
+): Promise<HeadRecord> {
+  if (accepted === undefined) return HeadRecord.open(path, { origin })
+  return HeadRecord.replace(path, { origin, head: { ...accepted, timeMs: 0 } })
+}
+
+/** What is released in the reverse of the order in which it was taken. */
+class Resources {
+  readonly #releases: (() => Promise<void>)[] = []
+
+  add(release: () => Promise<void>): void {
+    this.#releases.push(release)
+  }
+
+  /** Releases all of it, whatever becomes of one. @throws the first error */
+  async release(): Promise<void> {
+    const errors: unknown[] = []
+    for (let next = this.#releases.pop(); next !== undefined; next = this.#releases.pop()) {
+      await next().catch((error: unknown) => errors.push(error))
+    }
+    if (errors.length > 0) throw errors[0]
+  }
+}
+
+interface Parts {
+  readonly config: Config
+  readonly options: ServiceOptions
+  readonly genesis: Genesis
+  readonly hash: Hash
+  readonly log: Log
+  readonly rules: Rules
+  readonly clock: Clock
+  readonly resources: Resources
+  readonly onFatal: (error: Error) => void
+  readonly fatal: () => Error | undefined
+}
+
+function serve(parts: Parts): Service {
+  const { config, genesis, log, rules, clock, resources } = parts
+  const anchor = anchorOf(genesis, parts.hash)
+  let url = config.url ?? ''
+  let closing: Promise<void> | undefined
+  const stopped = (): string | undefined => {
+    if (closing !== undefined) return 'the service is stopping'
+    return parts.fatal() === undefined ? undefined : 'the log stopped after a fatal error'
+  }
+  const app = buildApp({
+    log,
+    logName: genesis.origin.slice(genesis.origin.lastIndexOf('/') + 1),
+    clock,
+    principals: rules.principals,
+    agents: agentReader,
+    revocations: revocationReader,
+    roots: genesis.ca,
+    openReads: config.openReads,
+    wellKnown: wellKnownOf(parts, anchor),
+    spiffeBundle: spiffeBundle(genesis.ca, 1),
+    url: () => url,
+    metrics: createMetrics(
+      () => log.stats(),
+      () => clock.nowMs(),
+    ),
+    unready: () => stopped() ?? clockStop(log),
+    stopped,
+    onFatal: parts.onFatal,
+    version: packageVersion(),
+    logLevel: config.logLevel,
+    logStream: parts.options.logStream ?? process.stderr,
+  })
+  resources.add(() => closeApp(app))
+  return {
+    app,
+    log,
+    anchor,
+    genesis,
+    listen: async () => {
+      await app.listen({ host: config.host, port: config.port })
+      const { port } = app.server.address() as AddressInfo
+      const host = config.host.includes(':') ? `[${config.host}]` : config.host
+      if (url === '') url = `http://${host}:${port}`
+      return url
+    },
+    close: () => {
+      closing ??= resources.release()
+      return closing
+    },
+  }
+}
+
+/** Answers what is under way; a client that sends or takes nothing does not keep the process from ending. */
+async function closeApp(app: FastifyInstance): Promise<void> {
+  const timer = setTimeout(() => app.server.closeAllConnections(), DRAIN_MS_MAX)
+  try {
+    await app.close()
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function clockStop(log: Log): string | undefined {
+  return log.stats().clockStopped
+    ? 'the clock left the time since boot by more than 10 s'
+    : undefined
+}
+
+function wellKnownOf({ genesis, log }: Parts, anchor: string): JsonObject {
+  return {
+    origin: genesis.origin,
+    trust_domain: genesis.trustDomain,
+    development: genesis.development,
+    anchor,
+    // The entry that the anchor names by its hash: whoever has the anchor from elsewhere checks everything below by it.
+    genesis: toBase64url(log.reader.entryBytes(0) ?? new Uint8Array(0)),
+    keys: {
+      log: formatVkey(genesis.keys.log),
+      time: formatVkey(genesis.keys.time),
+      service: toBase64url(genesis.keys.service),
+      permit: toBase64url(genesis.keys.permit),
+      heartbeat: toBase64url(genesis.keys.heartbeat),
+    },
+    limits: {
+      request_bytes: REQUEST_BYTES_MAX,
+      request_statements: REQUEST_STATEMENTS_MAX,
+      statement_bytes: STATEMENT_BYTES_MAX,
+      entry_bytes: ENTRY_LENGTH_MAX,
+    },
+  }
+}

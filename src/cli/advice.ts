@@ -1,0 +1,41 @@
+/**
+ * @module What to do about an error that stops a command: a way on for every code that an operator can do something about.
+ */
+
+const LOST_RECORD =
+  'if the record is lost: take size and root of the latest checkpoint that somebody else holds, and start with ' +
+  '"serve --accept-head SIZE:ROOT" (the second and third line of the checkpoint). The start holds the log against it'
+
+const ADVICE: Readonly<Record<string, string>> = {
+  store_locked: 'another process has this log open: stop it first',
+  head_record_locked: 'another process has this log open: stop it first',
+  store_missing:
+    '--data is not the directory that init made, or its database was removed: restore it',
+  head_record_missing: `--head names where the record lies (default: <data>.head); ${LOST_RECORD}`,
+  head_record_corrupt: LOST_RECORD,
+  store_behind_record:
+    'the data is older than the record, a restored copy perhaps: restore the newest. A log that lost acknowledged ' +
+    'entries stays closed',
+  store_differs_from_record:
+    'data and record are of two histories: restore the data that belongs to the record',
+  key_file_missing: "--keys names the directory of the service's keys (default: <data>.keys)",
+  key_passphrase_required: 'give --passphrase-file F or --passphrase-fd N',
+  key_passphrase_wrong: 'give the passphrase that the keys were made with',
+  key_file_mode: 'make it readable by its owner alone: chmod 600',
+  EADDRINUSE: 'another process listens there: stop it, or choose another --port',
+  EACCES: 'this user may not do that',
+}
+
+/** The way on from an error of `code`, or undefined. */
+export function adviceFor(code: string): string | undefined {
+  return Object.hasOwn(ADVICE, code) ? ADVICE[code] : undefined
+}
+
+/** Codes of what cannot be read, and so of exit code 2. */
+export const UNREADABLE: ReadonlySet<string> = new Set([
+  'key_file_missing',
+  'key_file_unreadable',
+  'key_file_mode',
+  'key_file_malformed',
+  'key_unsupported',
+])

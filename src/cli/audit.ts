@@ -1,0 +1,149 @@
+/**
+ * @module `trustwarden audit`: reads a stopped log again and decides everything anew; and `trustwarden rebuild`: drops
+ * all folds and builds them again from the entries.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseTrustAnchor, type TrustAnchor } from '@trustwarden/proofs'
+import { ALL_FOLDS } from '../build.ts'
+import { withoutSlashes } from '../config.ts'
+import { nativePrimitives } from '../crypto.ts'
+import { databasePath, readDescription } from '../directory.ts'
+import { type AuditReport, audit as runAudit } from '../ledger/audit.ts'
+import { type RebuildOptions, type RebuildReport, rebuildFolds } from '../ledger/rebuild.ts'
+import { VerifyPool } from '../ledger/verify-pool.ts'
+import { type OfflineLog, openOffline } from '../offline.ts'
+import { HeadRecord } from '../store/head-record.ts'
+import { openKeepingJournals } from '../store/journals.ts'
+import { LevelStore } from '../store/level-store.ts'
+import { type Call, type Command, type Io, readCall } from './command.ts'
+import { startProgress } from './progress.ts'
+
+function describe(report: AuditReport): string {
+  const counts =
+    `${report.entries} of ${report.size} entries, ${report.batches} heads, ${report.signatures} signatures, ` +
+    `${report.disclosures} disclosures (of ${report.erased} entries erased)\n`
+  if (report.difference === undefined)
+    return `holds: ${counts}every hash, tile, head, chain, signature, outcome and fold is what the entries give\n`
+  const { check, index, message } = report.difference
+  const where = index === undefined ? '' : ` at entry ${index}`
+  return `DIFFERS: ${check}${where}: ${message}\nchecked before it: ${counts}`
+}
+
+/** See the module. */
+export const audit: Command = {
+  usage: 'audit --data DIR [--head DIR] [--trust ANCHOR] [--scratch DIR] [--json]',
+  summary: 'recompute a stopped log from its entries and report the first difference',
+  run: async (args, io) => {
+    const call = readCall(args, {
+      values: ['data', 'head', 'trust', 'scratch'],
+      switches: ['json'],
+    })
+    const data = withoutSlashes(call.required('data'))
+    const trust = call.optional('trust')
+    const anchor = trust === undefined ? undefined : parseTrustAnchor(nativePrimitives, trust)
+    const log = await openOffline({ data, head: call.optional('head') ?? `${data}.head` })
+    try {
+      const report = await withScratch(call, (scratch) => auditWith(scratch, log, anchor, io))
+      if (report.ok) await log.journals.discard()
+      io.out(call.has('json') ? `${JSON.stringify(report)}\n` : describe(report))
+      return report.ok ? 0 : 1
+    } finally {
+      await log.close()
+    }
+  },
+}
+
+/** Runs `use` with an empty store on a directory of its own, which is gone afterwards. */
+async function withScratch<T>(call: Call, use: (scratch: LevelStore) => Promise<T>): Promise<T> {
+  const path = mkdtempSync(join(call.optional('scratch') ?? tmpdir(), 'trustwarden-scratch-'))
+  try {
+    const scratch = await LevelStore.create(path)
+    try {
+      return await use(scratch)
+    } finally {
+      await scratch.close()
+    }
+  } finally {
+    rmSync(path, { recursive: true, force: true })
+  }
+}
+
+async function auditWith(
+  scratch: LevelStore,
+  log: OfflineLog,
+  anchor: TrustAnchor | undefined,
+  io: Io,
+): Promise<AuditReport> {
+  const progress = startProgress(io, 'audit')
+  const verifier = new VerifyPool()
+  try {
+    return await runAudit({
+      database: log.database,
+      headRecord: log.headRecord,
+      origin: log.genesis.origin,
+      key: anchor?.key ?? log.genesis.keys.log,
+      genesis: anchor?.genesisHash ?? log.hash,
+      handlers: log.rules.handlers,
+      folds: ALL_FOLDS,
+      principals: log.rules.principals,
+      scratch,
+      verifier,
+      onProgress: (done, total) => progress.update(done, total),
+    })
+  } finally {
+    progress.end()
+    await verifier.close()
+  }
+}
+
+/** See the module. */
+export const rebuild: Command = {
+  usage: 'rebuild --data DIR [--head DIR] [--scratch DIR] [--json]',
+  summary: 'drop all derived state of a stopped log and build it again from its entries',
+  run: async (args, io) => {
+    const call = readCall(args, { values: ['data', 'head', 'scratch'], switches: ['json'] })
+    const data = withoutSlashes(call.required('data'))
+    const { origin } = readDescription(data)
+    const headRecord = await HeadRecord.open(call.optional('head') ?? `${data}.head`, { origin })
+    try {
+      // The copy of the journals stays: only a start whose checks all pass removes it.
+      const { store } = await openKeepingJournals(databasePath(data))
+      try {
+        const recorded = headRecord.current()
+        const report = await withScratch(call, (scratch) =>
+          rebuildWith(scratch, { store, origin, recorded }, io),
+        )
+        if (call.has('json')) io.out(`${JSON.stringify(report)}\n`)
+        else {
+          const folds = report.folds.map((fold) => `  ${fold.name.padEnd(12)} ${fold.count} keys\n`)
+          io.out(`rebuilt from ${report.size} entries:\n${folds.join('')}`)
+        }
+        return 0
+      } finally {
+        await store.close()
+      }
+    } finally {
+      await headRecord.close()
+    }
+  },
+}
+
+async function rebuildWith(
+  scratch: LevelStore,
+  log: Pick<RebuildOptions, 'store' | 'origin' | 'recorded'>,
+  io: Io,
+): Promise<RebuildReport> {
+  const progress = startProgress(io, 'rebuild')
+  try {
+    return await rebuildFolds({
+      ...log,
+      folds: ALL_FOLDS,
+      scratch,
+      onProgress: (done, total) => progress.update(done, total),
+    })
+  } finally {
+    progress.end()
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * @module `trustwarden init`: makes the service's keys and a log whose genesis names owner and operators.
+ */
+import { withoutSlashes } from '../config.ts'
+import { encodePublicKey } from '../crypto.ts'
+import { type InitReport, initLog } from '../init.ts'
+import { readPublicKeyFile } from '../keys.ts'
+import { type Command, readCall, UsageError } from './command.ts'
+import { readNewPassphrase } from './passphrase.ts'
+
+function describe(
+  report: InitReport,
+  operators: number,
+  threshold: number,
+  plain: boolean,
+): string {
+  const alone =
+    operators === 1
+      ? '\nOne operator alone can enrol and change policy. Safer: a second --operator whose key is kept off-line, and\n' +
+        '--threshold 1 (either), or three and --threshold 2.\n'
+      : ''
+  const clear = plain
+    ? 'NOT encrypted: anyone who reads this directory is the service'
+    : 'encrypted'
+  return `made the log ${report.origin}, ${report.size} entries under its first head
+
+  data         ${report.data}        entries, tiles, folds: back it up
+  head record  ${report.head}   size and root of the last head: keep it on another disk; a restored old copy
+               of the data shows itself only against it
+  keys         ${report.keys}   the service's keys, ${clear}
+
+operators ${operators}, of whom ${threshold} must sign an enrolment or a policy${alone}
+
+Give this trust anchor to everyone who verifies; whoever has it need not trust this service:
+
+${report.anchor}
+
+Next: trustwarden serve --data ${report.data}
+`
+}
+
+/** See the module. */
+export const init: Command = {
+  usage:
+    'init --data DIR --origin HOST/logs/NAME --trust-domain TD --owner PUB --operator PUB [--operator PUB …] ' +
+    '[--threshold K] [--head DIR] [--keys DIR] [--passphrase-file F | --passphrase-fd N | --plain-keys] ' +
+    '[--development] [--json]',
+  summary: "make the service's keys and a new log; refuses what exists",
+  run: async (args, io) => {
+    const call = readCall(args, {
+      values: [
+        'data',
+        'origin',
+        'trust-domain',
+        'owner',
+        'threshold',
+        'head',
+        'keys',
+        'passphrase-file',
+        'passphrase-fd',
+      ],
+      repeated: ['operator'],
+      switches: ['plain-keys', 'json', 'development'],
+    })
+    const data = withoutSlashes(call.required('data'))
+    const operators = call.all('operator')
+    if (operators.length === 0) throw new UsageError('--operator is missing')
+    const given = call.optional('threshold') ?? '1'
+    const threshold = /^\d{1,3}$/.test(given) ? Number(given) : 0
+    if (threshold < 1 || threshold > operators.length)
+      throw new UsageError(`--threshold is not from 1 to ${operators.length}`)
+    const origin = call.required('origin')
+    const trustDomain = call.required('trust-domain')
+    const spki = (path: string) => encodePublicKey(readPublicKeyFile(path)).spki
+    const owner = spki(call.required('owner'))
+    const passphrase = await readNewPassphrase(call, io, 'plain-keys')
+    const report = await initLog({
+      data,
+      head: call.optional('head') ?? `${data}.head`,
+      keys: call.optional('keys') ?? `${data}.keys`,
+      origin,
+      trustDomain,
+      development: call.has('development'),
+      owner,
+      operators: operators.map(spki),
+      threshold,
+      passphrase,
+    })
+    if (call.has('json')) io.out(`${JSON.stringify(report)}\n`)
+    else io.out(describe(report, operators.length, threshold, passphrase === undefined))
+    return 0
+  },
+}

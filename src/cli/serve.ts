@@ -1,0 +1,134 @@
+/**
+ * @module `trustwarden serve`: serves an initialised directory until SIGTERM or SIGINT, and `trustwarden dev`: makes a
+ * development log on loopback by itself and serves that.
+ */
+import { existsSync, mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { type AcceptedHead, openService } from '../build.ts'
+import { systemClock } from '../clock.ts'
+import { type Config, readConfig, SETTINGS, withoutSlashes } from '../config.ts'
+import { encodePublicKey, generateKey } from '../crypto.ts'
+import { initLog } from '../init.ts'
+import { writeKeyFile, writePublicKeyFile } from '../keys.ts'
+import { type Command, type ExitCode, type Io, readCall, UsageError } from './command.ts'
+import { startProgress } from './progress.ts'
+
+const FLAGS = Object.values(SETTINGS).map((setting) => setting.flag)
+
+/** pino's numbers for the levels of a log line. */
+const LEVEL = { info: 30, fatal: 60 } as const
+
+/** Writes what the process says of itself as the lines of its log are: stderr of a service is JSON throughout. */
+function logLine(io: Io, level: keyof typeof LEVEL, msg: string): void {
+  const line = { level: LEVEL[level], time: systemClock.nowMs(), pid: process.pid, msg }
+  io.err(`${JSON.stringify(line)}\n`)
+}
+
+/** Serves until a signal. Resolves with the exit code once everything is answered and released. */
+async function serveUntilSignal(
+  config: Config,
+  io: Io,
+  acceptHead?: AcceptedHead,
+): Promise<ExitCode> {
+  const asLog: Io = { ...io, err: (text) => logLine(io, 'info', text.trim()) }
+  const progress = startProgress(io.isTerminal ? io : asLog, 'checking the log')
+  // A fatal error: nothing more is answered, the process ends at once, and the next start decides what is on disk.
+  const onFatal = (error: Error): void => {
+    logLine(
+      io,
+      'fatal',
+      `${error.message}; the process ends, the next start checks what is on disk`,
+    )
+    process.exitCode = 1
+    setImmediate(() => process.exit(1))
+  }
+  const service = await openService(config, {
+    onFatal,
+    onProgress: (at) => progress.update(at.done),
+    ...(acceptHead === undefined ? {} : { acceptHead }),
+  })
+  progress.end()
+  try {
+    const stopped = new Promise<void>((resolve) => {
+      for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve())
+    })
+    const url = await service.listen()
+    io.out(`listening on ${url}\n`)
+    if (config.openReads)
+      service.app.log.warn('open-reads: whoever reaches this port reads every entry and agent')
+    await stopped
+    service.app.log.info('stopping: what is under way is answered')
+    return 0
+  } finally {
+    await service.close()
+  }
+}
+
+/** Reads `SIZE:ROOT`, as they stand in a checkpoint. @throws UsageError */
+function readAcceptedHead(text: string | undefined): AcceptedHead | undefined {
+  if (text === undefined) return undefined
+  const [, size = '', root = ''] = /^([1-9]\d{0,15}):([A-Za-z0-9+/]{43}=)$/.exec(text) ?? []
+  const bytes = new Uint8Array(Buffer.from(root, 'base64'))
+  if (!Number.isSafeInteger(Number(size)) || bytes.length !== 32)
+    throw new UsageError(
+      '--accept-head is not SIZE:ROOT, the second and third line of a checkpoint',
+    )
+  return { size: Number(size), root: bytes }
+}
+
+/** See the module. */
+export const serve: Command = {
+  usage: `serve ${FLAGS.map((flag) => `[--${flag} …]`).join(' ')} [--accept-head SIZE:ROOT]`,
+  summary: 'serve an initialised log; the README lists every setting',
+  run: async (args, io) => {
+    const call = readCall(args, { values: [...FLAGS, 'accept-head'] })
+    const flags = Object.fromEntries(FLAGS.map((flag) => [flag, call.optional(flag)]))
+    return serveUntilSignal(readConfig(flags), io, readAcceptedHead(call.optional('accept-head')))
+  },
+}
+
+/** See the module. */
+export const dev: Command = {
+  usage: 'dev [--data DIR] [--port N] [--log-level LEVEL]',
+  summary:
+    'make a development log (plain keys, open reads, loopback) if there is none, and serve it',
+  run: async (args, io) => {
+    const call = readCall(args, { values: ['data', 'port', 'log-level'] })
+    const data = withoutSlashes(call.optional('data') ?? 'data/dev')
+    if (!existsSync(data)) await makeDevelopmentLog(data, io)
+    const flags: Record<string, string | undefined> = {
+      data,
+      port: call.optional('port'),
+      'log-level': call.optional('log-level'),
+      'open-reads': 'true',
+      host: '127.0.0.1',
+    }
+    return serveUntilSignal(readConfig(flags), io)
+  },
+}
+
+/** Makes owner, operator and a log beside each other, keys in the clear; its genesis says that it is for development. */
+async function makeDevelopmentLog(data: string, io: Io): Promise<void> {
+  mkdirSync(dirname(data), { recursive: true })
+  const person = (name: string): Uint8Array => {
+    const path = `${data}.${name}.key`
+    const key = generateKey('EdDSA')
+    writeKeyFile(path, key, {})
+    writePublicKeyFile(`${path}.pub`, key)
+    io.err(`made ${path}, the development ${name}'s key, in the clear\n`)
+    return encodePublicKey(key).spki
+  }
+  const report = await initLog({
+    data,
+    head: `${data}.head`,
+    keys: `${data}.keys`,
+    origin: 'localhost/logs/dev',
+    trustDomain: 'dev.localhost',
+    development: true,
+    owner: person('owner'),
+    operators: [person('operator')],
+    threshold: 1,
+    passphrase: undefined,
+  })
+  io.err(`made a development log in ${data}; its genesis says so\ntrust anchor: ${report.anchor}\n`)
+}

@@ -1,0 +1,61 @@
+/**
+ * @module Makes the permit of an allow. Ed25519 is deterministic and every field comes from the entry, so a repeat gets
+ * the same bytes, and no permit is kept anywhere (FORMAT §10.6).
+ */
+import {
+  decodeDecisionPrepared,
+  disclosedSalt,
+  formatPermit,
+  keyId,
+  openDisclosures,
+  PERMIT_LIFE_S,
+  parseDecisionRequest,
+  permitPayload,
+  permitSigningInput,
+  ProofError,
+} from '@trustwarden/proofs'
+import { nativePrimitives } from '../crypto.ts'
+import type { Signer } from '../crypto.ts'
+import { ServiceError } from '../errors.ts'
+import type { Registered } from '../ledger/contract.ts'
+
+/** When the permit of a decision that was registered at `timeMs` ends, in ms. */
+export function permitExpiryMs(timeMs: number): number {
+  return (Math.floor(timeMs / 1000) + PERMIT_LIFE_S) * 1000
+}
+
+/**
+ * Makes the permit of an allow out of its entry and the salt's disclosure.
+ *
+ * @throws {ServiceError} `decision_spent` if the salt is no longer there: it was erased.
+ */
+export function makePermit(registered: Registered, origin: string, signer: Signer): string {
+  const { entry, statement } = registered
+  const request = parseDecisionRequest(statement)
+  const prepared = decodeDecisionPrepared(entry.prepared)
+  const payload = permitPayload({
+    origin,
+    instance: request.instance,
+    instanceKid: statement.header.kid,
+    decisionId: prepared.decisionId,
+    index: entry.index,
+    action: request.action,
+    resource: request.resource,
+    actionDigest: request.actionDigest,
+    salt: openSalt(registered),
+    obligations: prepared.verdict.obligations,
+    iatS: Math.floor(entry.timeMs / 1000),
+  })
+  const kid = keyId(nativePrimitives, signer.spki)
+  return formatPermit(kid, payload, signer.sign(permitSigningInput(kid, payload)))
+}
+
+function openSalt({ statement, disclosures }: Registered): Uint8Array {
+  try {
+    return disclosedSalt(openDisclosures(nativePrimitives, statement, disclosures))
+  } catch (cause) {
+    if (!(cause instanceof ProofError)) throw cause
+    const message = 'what the decision rests on was erased: no permit can be made of it any more'
+    throw new ServiceError('decision_spent', message, { cause })
+  }
+}

@@ -1,0 +1,264 @@
+/**
+ * @module The HTTP application: routes from the table, strict bodies, problem documents. No storage, no listening.
+ */
+import type { Socket } from 'node:net'
+import {
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  fastify,
+} from 'fastify'
+import { nativePrimitives } from '../crypto.ts'
+import { ServiceError } from '../errors.ts'
+import type { Principal } from '../ledger/contract.ts'
+import { parseBody, REQUEST_BYTES_MAX } from './body.ts'
+import { openCredential } from './credential.ts'
+import { loggingOptions } from './logging.ts'
+import { openapi, pathOf } from './openapi.ts'
+import type { Allowed, Handler, HttpParts } from './parts.ts'
+import { type Problem, problem, problemOf, retryAfterS } from './problem.ts'
+import * as read from './read.ts'
+import { type Access, accessOf, ROUTES, type RouteName } from './roles.ts'
+import * as write from './write.ts'
+
+const HANDLERS: Readonly<Record<RouteName, Handler>> = {
+  wellKnown: read.wellKnown,
+  spiffeBundle: (parts) => parts.spiffeBundle,
+  authzenConfiguration: read.authzenConfiguration,
+  livez: () => ({ status: 'alive' }),
+  readyz: read.readyz,
+  openapi: (parts) => openapi(parts.logName, parts.version),
+  metrics: read.metrics,
+  checkpoint: read.checkpoint,
+  hashTile: read.hashTile,
+  entryBundle: read.entryBundle,
+  entry: read.entry,
+  inclusion: read.inclusion,
+  consistency: read.consistency,
+  agent: read.agent,
+  agents: write.agents,
+  statements: write.statements,
+  evaluation: write.evaluation,
+}
+
+/** Routes that say how the process is, and so answer to its end. */
+const HEALTH: ReadonlySet<RouteName> = new Set(['livez', 'readyz'])
+
+const PROBLEM_TYPE = 'application/problem+json'
+
+function sendProblem(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  document: Problem,
+): FastifyReply {
+  const after = retryAfterS(document.code)
+  if (after !== undefined) reply.header('retry-after', String(after))
+  if (document.status === 401) reply.header('www-authenticate', 'TrustWarden')
+  return reply
+    .code(document.status)
+    .type(PROBLEM_TYPE)
+    .send({ ...document, request_id: request.id })
+}
+
+/**
+ * Refuses what an agent may not do any more: a key that was revoked reads as little as it writes.
+ *
+ * @throws {ServiceError} `revoked`, `certificate_expired`
+ */
+function assertInForce(parts: HttpParts, access: Access, principal: Principal): void {
+  if (principal.role !== 'agent' || access !== 'own') return
+  const view = parts.log.view()
+  const agent = parts.agents.find(view, principal.principal)
+  if (agent === undefined || parts.revocations.governs(view, agent))
+    throw new ServiceError('revoked', 'this agent, its name, its owner or an ancestor is revoked')
+  if (parts.clock.nowMs() > agent.notAfterMs)
+    throw new ServiceError('certificate_expired', "this agent's certificate is no longer valid")
+}
+
+/**
+ * Finds who asks and what the table lets that one see.
+ *
+ * @throws {ServiceError} `credential_…`, `role_forbidden`, `revoked`, `certificate_expired`
+ */
+function authorize(
+  parts: HttpParts,
+  route: RouteName,
+  request: FastifyRequest,
+): Omit<Allowed, 'reply'> {
+  // The authority to write is the statement's own signature.
+  if (ROUTES[route].by === 'statement') return { request, access: 'all' }
+  const credential = request.headers.authorization
+  if (credential === undefined) {
+    const access = accessOf(route, 'none', parts.openReads)
+    if (access === '-')
+      throw new ServiceError(
+        'credential_missing',
+        'this route needs a signed request (FORMAT §3.5)',
+      )
+    return { request, access }
+  }
+  const view = parts.log.view()
+  const principal = openCredential(
+    nativePrimitives,
+    credential,
+    {
+      origin: parts.log.origin,
+      method: request.method,
+      path: request.url,
+      nowMs: parts.clock.nowMs(),
+    },
+    (issuer) => parts.principals.find(view, issuer),
+  )
+  const role = principal.role === 'service' ? 'none' : principal.role
+  const access = accessOf(route, role, parts.openReads)
+  if (access === '-')
+    throw new ServiceError('role_forbidden', `role ${role} may not use this route`)
+  assertInForce(parts, access, principal)
+  return { request, access, principal }
+}
+
+/** A caller's own request id, if it is one that a header can carry back (AuthZEN 1.0 §10.1.3). */
+function callersId(request: FastifyRequest): string | undefined {
+  const id = request.headers['x-request-id']
+  return typeof id === 'string' && /^[\x21-\x7e]{1,128}$/.test(id) ? id : undefined
+}
+
+function mount(app: FastifyInstance, parts: HttpParts, name: RouteName, path: string): void {
+  app.route({
+    method: ROUTES[name].method,
+    url: path,
+    onRequest: async (request, reply) => {
+      if (name === 'evaluation') {
+        const id = callersId(request)
+        if (id !== undefined) reply.header('x-request-id', id)
+      }
+      const stopped = HEALTH.has(name) ? undefined : parts.stopped()
+      if (stopped !== undefined) throw new ServiceError('shutting_down', stopped)
+    },
+    handler: async (request, reply) => {
+      const allowed = { ...authorize(parts, name, request), reply }
+      return HANDLERS[name](parts, allowed)
+    },
+    onResponse: async (request, reply) => {
+      const { statusCode: status, elapsedTime: ms } = reply
+      parts.metrics.requests.observe({ route: name, status: String(status) }, ms / 1000)
+      request.log.debug({ route: name, status, ms }, 'answered')
+    },
+  })
+}
+
+/** fastify's own errors (a body over the limit, an unknown media type) in the words of our table. */
+function asServiceError(error: unknown): unknown {
+  const code = (error as { readonly code?: unknown } | undefined)?.code
+  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE')
+    return new ServiceError('request_too_large', `body is over ${REQUEST_BYTES_MAX} bytes`)
+  if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE')
+    return new ServiceError(
+      'media_type_unsupported',
+      'content type is neither application/json nor application/cbor',
+    )
+  if (code === 'FST_ERR_BAD_URL')
+    return new ServiceError('request_malformed', 'the path is not well-formed')
+  if (code === 'FST_ERR_MAX_PARAM_LENGTH')
+    return new ServiceError('not_found', 'a part of the path is longer than any name')
+  if (typeof code === 'string' && code.startsWith('FST_ERR_CTP'))
+    return new ServiceError('request_malformed', 'the body does not arrive as its headers say')
+  return error
+}
+
+/**
+ * Answers an error. One that is fatal ends the process: what is on disk is unknown until the next start, so the answer
+ * says that, and not that nothing was recorded.
+ */
+function answerError(
+  parts: HttpParts,
+  error: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): FastifyReply {
+  const known = asServiceError(error)
+  if (isFatal(known)) {
+    request.log.error({ err: known }, 'fatal error')
+    parts.onFatal(known)
+    reply.header('connection', 'close')
+    const detail =
+      'the service stops; whether this was recorded, the same statement finds out later'
+    return sendProblem(request, reply, problem('shutting_down', detail))
+  }
+  const document = problemOf(known)
+  if (document.code === 'internal') request.log.error({ err: known }, 'unexpected error')
+  return sendProblem(request, reply, document)
+}
+
+function isFatal(error: unknown): error is Error {
+  return error instanceof Error && 'fatal' in error && error.fatal === true
+}
+
+/** Answers what is no HTTP request, as far as the socket still takes an answer. */
+function refuseBytes(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed) return
+  if (!socket.writable) {
+    socket.destroy()
+    return
+  }
+  const document = problem('request_malformed', 'not an HTTP/1.1 request within the limits')
+  const body = JSON.stringify(document)
+  socket.end(
+    `HTTP/1.1 ${document.status} Bad Request\r\ncontent-type: ${PROBLEM_TYPE}\r\n` +
+      `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+  )
+}
+
+function readBodies(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers()
+  for (const media of ['application/json', 'application/cbor'])
+    app.addContentTypeParser(media, { parseAs: 'buffer' }, (_request, body, done) => {
+      try {
+        done(null, parseBody(body as Buffer, media))
+      } catch (error) {
+        done(error as Error)
+      }
+    })
+}
+
+/**
+ * Makes the application. It does not listen.
+ */
+export function buildApp(parts: HttpParts): FastifyInstance {
+  const app = fastify({
+    ...loggingOptions(parts),
+    bodyLimit: REQUEST_BYTES_MAX,
+    requestTimeout: 30_000,
+    keepAliveTimeout: 72_000,
+    routerOptions: { maxParamLength: 2100, ignoreTrailingSlash: false },
+    genReqId: () => crypto.randomUUID(),
+    forceCloseConnections: 'idle',
+    // `stopped` answers in our words.
+    return503OnClosing: false,
+    clientErrorHandler: refuseBytes,
+    frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
+      reply.header('x-request-id', request.id).header('cache-control', 'no-store')
+      answerError(parts, error, request, reply)
+    },
+  })
+  readBodies(app)
+  app.setErrorHandler((error, request, reply) => answerError(parts, error, request, reply))
+  app.setNotFoundHandler((request, reply) =>
+    sendProblem(request, reply, problem('route_unknown', 'no such route or method')),
+  )
+  app.addHook('onSend', async (request, reply) => {
+    if (!reply.hasHeader('x-request-id')) reply.header('x-request-id', request.id)
+    if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
+    // A connection that is kept alive would keep a service that ends from ending.
+    if (parts.stopped() !== undefined) reply.header('connection', 'close')
+  })
+  for (const name of Object.keys(ROUTES) as RouteName[]) {
+    if (name === 'hashTile' || name === 'entryBundle') continue
+    mount(app, parts, name, pathOf(name, parts.logName).replace(/\{([a-z]+)\}/g, ':$1'))
+  }
+  // A tile's number is a path of its own (x001/x234/067.p/5), so the rest of the path is one wildcard.
+  mount(app, parts, 'hashTile', `/logs/${parts.logName}/tile/:level/*`)
+  mount(app, parts, 'entryBundle', `/logs/${parts.logName}/tile/entries/*`)
+  return app
+}

@@ -1,0 +1,50 @@
+/**
+ * @module The log of the service: JSON lines with a request id. No payload, no header and no query ever reaches it: a
+ * header may be a credential, and a payload may be personal.
+ */
+import { type FastifyServerOptions, LogController } from 'fastify'
+import type { HttpParts } from './parts.ts'
+
+/** How many causes of an error are followed. */
+const CAUSES_MAX = 4
+
+/** An error as a log line shows it. */
+export interface ErrorLine {
+  readonly type: string
+  readonly message: string
+  readonly stack: string
+  readonly [member: string]: unknown
+}
+
+/** What of an error is logged: class, code, message and stack, and those of its causes; none of its other members. */
+export function describeError(thrown: unknown, depth: number = CAUSES_MAX): ErrorLine {
+  if (!(thrown instanceof Error)) return { type: typeof thrown, message: '', stack: '' }
+  const { name: type, message, stack = '', cause } = thrown
+  const isLast = cause === undefined || depth === 0
+  return {
+    type,
+    message,
+    stack,
+    ...('code' in thrown ? { code: String(thrown.code) } : {}),
+    ...(isLast ? {} : { cause: describeError(cause, depth - 1) }),
+  }
+}
+
+/** fastify's settings of logging: its own lines per request are off, and no serializer shows a request. */
+export function loggingOptions(
+  parts: Pick<HttpParts, 'logLevel' | 'logStream'>,
+): Pick<FastifyServerOptions, 'logger' | 'logController'> {
+  const { logLevel: level, logStream: stream } = parts
+  const nothing = (): Record<string, never> => ({})
+  const err = (thrown: unknown): ErrorLine => describeError(thrown)
+  return {
+    logger:
+      level === 'silent'
+        ? false
+        : { level, stream, serializers: { req: nothing, res: nothing, err } },
+    logController: new LogController({
+      disableRequestLogging: true,
+      requestIdLogLabel: 'request_id',
+    }),
+  }
+}

@@ -1,0 +1,217 @@
+/**
+ * @module The OpenAPI 3.1 description, made from the same tables that the routes, roles and errors are made from.
+ */
+import type { JsonObject, JsonValue } from '@trustwarden/proofs'
+import { ERRORS } from '../errors.ts'
+import { REQUEST_BYTES_MAX, REQUEST_STATEMENTS_MAX } from './body.ts'
+import { type Role, ROLES, ROUTES, type Route, type RouteName } from './roles.ts'
+
+const text = { type: 'string' } as const
+const base64url = { type: 'string', pattern: '^[A-Za-z0-9_-]*$' } as const
+const integer = { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER } as const
+
+const SCHEMAS = {
+  Submitted: {
+    type: 'object',
+    required: ['statement'],
+    additionalProperties: false,
+    properties: {
+      statement: { ...text, description: 'Compact JWS (FORMAT §3)', maxLength: 32_768 },
+      disclosures: { type: 'array', maxItems: 16, items: base64url, description: 'FORMAT §4' },
+      attachments: { type: 'array', items: base64url, description: 'Pinned attachments' },
+      csr: { ...base64url, description: 'PKCS#10 request, DER (agents only)' },
+    },
+  },
+  Receipt: {
+    type: 'object',
+    required: ['format', 'index', 'entry', 'path', 'head'],
+    properties: {
+      format: { const: 'trustwarden-receipt/1' },
+      index: integer,
+      entry: base64url,
+      path: { type: 'array', items: base64url },
+      head: { ...text, description: 'C2SP signed note' },
+    },
+  },
+  Result: {
+    type: 'object',
+    required: ['status'],
+    properties: {
+      status: { enum: ['registered', 'refused'] },
+      index: integer,
+      kind: text,
+      outcome: { ...text, description: 'The result word of FORMAT §6' },
+      repeated: { type: 'boolean' },
+      receipt: { $ref: '#/components/schemas/Receipt' },
+      answer: { type: 'object' },
+      problem: { $ref: '#/components/schemas/Problem' },
+    },
+  },
+  Problem: {
+    type: 'object',
+    required: ['type', 'title', 'status', 'code', 'detail'],
+    properties: {
+      type: text,
+      title: text,
+      status: { type: 'integer' },
+      code: { enum: Object.keys(ERRORS) },
+      detail: text,
+      request_id: text,
+    },
+  },
+} as const
+
+const ANSWERS: Partial<Record<RouteName, JsonValue>> = {
+  statements: {
+    type: 'object',
+    required: ['results'],
+    properties: { results: { type: 'array', items: { $ref: '#/components/schemas/Result' } } },
+  },
+  agents: {
+    type: 'object',
+    required: ['instance', 'index', 'certificate', 'ca', 'receipt', 'lineage'],
+    properties: {
+      instance: text,
+      index: integer,
+      certificate: base64url,
+      ca: { type: 'array', items: base64url },
+      receipt: { $ref: '#/components/schemas/Receipt' },
+      lineage: { type: 'object' },
+      repeated: { type: 'boolean' },
+    },
+  },
+  evaluation: {
+    type: 'object',
+    required: ['decision'],
+    properties: {
+      decision: { type: 'boolean' },
+      context: {
+        type: 'object',
+        properties: {
+          decision_id: text,
+          effect: { enum: ['allow', 'deny', 'require_approval'] },
+          reasons: { type: 'array', items: text },
+          permit: { ...text, description: 'JWS, at most 30 s of life (FORMAT §10.6)' },
+          obligations: { type: 'array', description: 'What the policy asks of whoever enforces' },
+          repeated: { type: 'boolean' },
+          index: integer,
+          receipt: { $ref: '#/components/schemas/Receipt' },
+        },
+      },
+    },
+  },
+}
+
+const REQUESTS: Partial<Record<RouteName, JsonValue>> = {
+  statements: {
+    type: 'object',
+    required: ['statements'],
+    additionalProperties: false,
+    properties: {
+      statements: {
+        type: 'array',
+        minItems: 1,
+        maxItems: REQUEST_STATEMENTS_MAX,
+        items: { $ref: '#/components/schemas/Submitted' },
+      },
+    },
+  },
+  agents: { $ref: '#/components/schemas/Submitted' },
+  evaluation: { $ref: '#/components/schemas/Submitted' },
+}
+
+const QUERIES: Partial<Record<RouteName, readonly string[]>> = {
+  inclusion: ['index', 'size'],
+  consistency: ['from', 'to'],
+}
+
+const MEDIA: Partial<Record<RouteName, string>> = {
+  checkpoint: 'text/plain',
+  hashTile: 'application/octet-stream',
+  entryBundle: 'application/octet-stream',
+  metrics: 'text/plain',
+}
+
+/** Path of a route with the log's prefix filled in. */
+export function pathOf(route: RouteName, logName: string): string {
+  return ROUTES[route].path.replace('{log}', `/logs/${logName}`)
+}
+
+function operation(name: RouteName, route: Route, path: string): JsonObject {
+  const inPath = [...path.matchAll(/\{([a-z]+)\}/g)].map((match) => ({
+    name: match[1] ?? '',
+    in: 'path',
+    required: true,
+    schema: text,
+  }))
+  const inQuery = (QUERIES[name] ?? []).map((query) => ({
+    name: query,
+    in: 'query',
+    required: true,
+    schema: integer,
+  }))
+  const request = REQUESTS[name]
+  const roles = ROLES.filter((role: Role) => route.access[role] !== '-')
+  return {
+    operationId: name,
+    summary: route.summary,
+    description: `Roles: ${roles.join(', ')}.`,
+    parameters: [...inPath, ...inQuery],
+    ...(request === undefined
+      ? {}
+      : {
+          requestBody: {
+            required: true,
+            description: `At most ${REQUEST_BYTES_MAX} bytes.`,
+            content: {
+              'application/json': { schema: request },
+              'application/cbor': { schema: request },
+            },
+          },
+        }),
+    security: route.by === 'read' && route.access.none === '-' ? [{ credential: [] }] : [],
+    responses: {
+      '200': {
+        description: 'Done',
+        content: {
+          [MEDIA[name] ?? 'application/json']: { schema: ANSWERS[name] ?? { type: 'object' } },
+        },
+      },
+      default: {
+        description: 'Refused (RFC 9457)',
+        content: {
+          'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } },
+        },
+      },
+    },
+  }
+}
+
+/** The description of this server. */
+export function openapi(logName: string, version: string): JsonObject {
+  const paths: Record<string, Record<string, JsonObject>> = {}
+  for (const [name, route] of Object.entries(ROUTES) as [RouteName, Route][]) {
+    const path = pathOf(name, logName)
+    paths[path] = { ...paths[path], [route.method.toLowerCase()]: operation(name, route, path) }
+  }
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'TrustWarden',
+      version,
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+    },
+    paths,
+    components: {
+      schemas: SCHEMAS,
+      securitySchemes: {
+        credential: {
+          type: 'apiKey',
+          in: 'header',
+          name: 'Authorization',
+          description: '"TrustWarden <JWS over method, path, aud and iat>" (FORMAT §3.5)',
+        },
+      },
+    },
+  }
+}

@@ -1,0 +1,227 @@
+/**
+ * @module Reading: the log as C2SP serves it, entries, proofs, agents, and what the service says of itself.
+ */
+import { promisify } from 'node:util'
+import { gzip } from 'node:zlib'
+import {
+  type JsonValue,
+  ProofError,
+  parseTilePath,
+  receiptObject,
+  toBase64url,
+} from '@trustwarden/proofs'
+import { ServiceError } from '../errors.ts'
+import type { Agent } from '../ledger/contract.ts'
+import { lineageOf } from './lineage.ts'
+import { pathOf } from './openapi.ts'
+import { outcomeWord } from './outcome.ts'
+import type { Allowed, HttpParts } from './parts.ts'
+
+const gzipAsync = promisify(gzip)
+
+/** One year: a full tile or bundle, and a partial one of a given width, never changes. */
+const IMMUTABLE = 'public, max-age=31536000, immutable'
+/** What only some may read is kept by nobody between. */
+const IMMUTABLE_PRIVATE = 'private, max-age=31536000, immutable'
+
+function integerOf(value: unknown, field: string): number {
+  const text = typeof value === 'string' ? value : ''
+  const number = /^(0|[1-9]\d{0,15})$/.test(text) ? Number(text) : Number.NaN
+  if (!Number.isSafeInteger(number))
+    throw new ServiceError('request_malformed', `${field} is not an integer from 0 to 2^53-1`)
+  return number
+}
+
+function inRange(condition: boolean, message: string): void {
+  if (!condition) throw new ServiceError('range_invalid', message)
+}
+
+/** `GET /.well-known/trustwarden`. */
+export function wellKnown(parts: HttpParts): JsonValue {
+  const base = parts.url()
+  return {
+    ...parts.wellKnown,
+    endpoints: {
+      statements: base + pathOf('statements', parts.logName),
+      agents: base + pathOf('agents', parts.logName),
+      evaluation: base + pathOf('evaluation', parts.logName),
+      log: `${base}/logs/${parts.logName}`,
+      openapi: `${base}/openapi.json`,
+    },
+  }
+}
+
+/** `GET /.well-known/authzen-configuration` (AuthZEN 1.0 §9). */
+export function authzenConfiguration(parts: HttpParts): JsonValue {
+  const base = parts.url()
+  return {
+    policy_decision_point: base,
+    access_evaluation_endpoint: base + pathOf('evaluation', parts.logName),
+  }
+}
+
+/** `GET /readyz`: 200 while statements are taken, else 503 with the reason. */
+export function readyz(parts: HttpParts, { reply }: Allowed): JsonValue {
+  const reason = parts.unready()
+  if (reason === undefined) return { status: 'ready' }
+  reply.code(503)
+  return { status: 'not ready', reason }
+}
+
+/** `GET /metrics`. */
+export async function metrics(parts: HttpParts, { reply }: Allowed): Promise<string> {
+  reply.type(parts.metrics.registry.contentType)
+  return parts.metrics.registry.metrics()
+}
+
+/** Whether an `Accept-Encoding` takes gzip: named, or as any, and not with a weight of zero (RFC 9110 §12.5.3). */
+export function acceptsGzip(header: string | undefined): boolean {
+  const weights = new Map<string, number>()
+  for (const item of (header ?? '').toLowerCase().split(',')) {
+    const [coding = '', ...parameters] = item.split(';').map((part) => part.trim())
+    const weight = parameters.find((one) => one.startsWith('q='))?.slice(2)
+    weights.set(coding, weight === undefined ? 1 : Number(weight))
+  }
+  return (weights.get('gzip') ?? weights.get('*') ?? 0) > 0
+}
+
+/** Sends bytes of the log, compressed for whoever takes that. */
+async function compressed({ request, reply }: Allowed, bytes: Uint8Array): Promise<Buffer> {
+  reply.header('vary', 'accept-encoding')
+  const accepted = request.headers['accept-encoding']
+  if (!acceptsGzip(typeof accepted === 'string' ? accepted : undefined)) return Buffer.from(bytes)
+  reply.header('content-encoding', 'gzip')
+  return gzipAsync(bytes)
+}
+
+/** `GET {log}/checkpoint`. */
+export async function checkpoint(parts: HttpParts, allowed: Allowed): Promise<Buffer> {
+  allowed.reply.type('text/plain; charset=utf-8').header('cache-control', 'public, max-age=1')
+  return compressed(allowed, Buffer.from(parts.log.head().note))
+}
+
+function tileOf(path: string): ReturnType<typeof parseTilePath> {
+  try {
+    return parseTilePath(path)
+  } catch (error) {
+    if (error instanceof ProofError)
+      throw new ServiceError('not_found', `no such tile: ${error.message}`, { cause: error })
+    throw error
+  }
+}
+
+/** `GET {log}/tile/{level}/{tile}`: C2SP tlog-tiles, partial tiles of any size that the tree has reached. */
+export function hashTile(parts: HttpParts, { request, reply }: Allowed): Buffer {
+  const params = request.params as Readonly<Record<string, string>>
+  const tile = tileOf(`tile/${params['level'] ?? ''}/${params['*'] ?? ''}`)
+  const bytes =
+    tile.level === 'entries' ? undefined : parts.log.reader.tile(tile.level, tile.index, tile.width)
+  if (bytes === undefined) throw new ServiceError('not_found', 'the tree does not reach this tile')
+  reply.type('application/octet-stream').header('cache-control', IMMUTABLE)
+  return Buffer.from(bytes)
+}
+
+/** `GET {log}/tile/entries/{tile}`. */
+export async function entryBundle(parts: HttpParts, allowed: Allowed): Promise<Buffer> {
+  const params = allowed.request.params as Readonly<Record<string, string>>
+  const tile = tileOf(`tile/entries/${params['*'] ?? ''}`)
+  const bytes = parts.log.reader.bundle(tile.index, tile.width)
+  if (bytes === undefined) throw new ServiceError('not_found', 'the log does not reach this bundle')
+  allowed.reply
+    .type('application/octet-stream')
+    .header('cache-control', parts.openReads ? IMMUTABLE : IMMUTABLE_PRIVATE)
+  return compressed(allowed, bytes)
+}
+
+/** An owner sees entries of its own chain, an agent those of its own; the subjects are the entry's chain links. */
+function assertVisible({ access, principal }: Allowed, subjects: readonly string[]): void {
+  if (access === 'all') return
+  const own =
+    principal?.role === 'agent' ? `inst:${principal.principal}` : (principal?.principal ?? '')
+  if (access !== 'own' || !subjects.includes(own))
+    throw new ServiceError('role_forbidden', 'nothing of yours is there')
+}
+
+/** `GET {log}/v1/entries/{index}`. */
+export function entry(parts: HttpParts, allowed: Allowed): JsonValue {
+  const params = allowed.request.params as Readonly<Record<string, string>>
+  const index = integerOf(params['index'], 'index')
+  const found = parts.log.reader.registered(index)
+  if (found === undefined)
+    throw new ServiceError(
+      'range_invalid',
+      `index is ${index}, the log holds ${parts.log.head().size}`,
+    )
+  const { kind, timeMs, outcome, links } = found.entry
+  assertVisible(
+    allowed,
+    links.map((link) => link.subject),
+  )
+  return {
+    index,
+    kind,
+    time_ms: timeMs,
+    outcome: outcomeWord(outcome),
+    receipt: receiptObject(parts.log.reader.receipt(index)),
+    disclosures: parts.log.reader.disclosures(found),
+  }
+}
+
+function hashes(path: readonly Uint8Array[]): readonly string[] {
+  return path.map((hash) => toBase64url(hash))
+}
+
+/** `GET {log}/v1/proofs/inclusion?index=&size=`. */
+export function inclusion(parts: HttpParts, { request }: Allowed): JsonValue {
+  const query = request.query as Readonly<Record<string, unknown>>
+  const index = integerOf(query['index'], 'index')
+  const size = integerOf(query['size'], 'size')
+  inRange(size <= parts.log.head().size, `size is ${size}, the log holds ${parts.log.head().size}`)
+  inRange(index < size, `index is ${index}, the tree has ${size}`)
+  return { index, size, path: hashes(parts.log.reader.inclusion(index, size)) }
+}
+
+/** `GET {log}/v1/proofs/consistency?from=&to=`. */
+export function consistency(parts: HttpParts, { request }: Allowed): JsonValue {
+  const query = request.query as Readonly<Record<string, unknown>>
+  const from = integerOf(query['from'], 'from')
+  const to = integerOf(query['to'], 'to')
+  inRange(to <= parts.log.head().size, `to is ${to}, the log holds ${parts.log.head().size}`)
+  inRange(from >= 1 && from <= to, `from is ${from}, 1 to ${to} is needed`)
+  return { from, to, path: hashes(parts.log.reader.consistency(from, to)) }
+}
+
+function describe(agent: Agent): JsonValue {
+  return {
+    instance: agent.instance,
+    name: agent.name,
+    owner: agent.owner,
+    depth: agent.depth,
+    max_depth: agent.maxDepth,
+    scope: agent.scope,
+    may_create: agent.mayCreate,
+    not_before_ms: agent.notBeforeMs,
+    not_after_ms: agent.notAfterMs,
+    ceiling: agent.ceiling,
+    issued_at: agent.issuedAt,
+    ancestors: agent.ancestors.map((ancestor) => ancestor.instance),
+  }
+}
+
+/** `GET {log}/v1/agents/{id}`: `id` is the instance id, percent-encoded. */
+export function agent(parts: HttpParts, allowed: Allowed): JsonValue {
+  const params = allowed.request.params as Readonly<Record<string, string>>
+  const view = parts.log.view()
+  const found = parts.agents.find(view, params['id'] ?? '')
+  if (found === undefined) {
+    // Whoever sees only its own does not learn which others there are.
+    assertVisible(allowed, [])
+    throw new ServiceError('not_found', 'no agent instance has this id')
+  }
+  assertVisible(allowed, [`inst:${found.instance}`, found.owner])
+  return {
+    ...(describe(found) as Readonly<Record<string, JsonValue>>),
+    revoked: parts.revocations.governs(view, found),
+    lineage: lineageOf(parts, found),
+  }
+}

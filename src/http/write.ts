@@ -1,0 +1,168 @@
+/**
+ * @module Submitting: statements in, receipts out. The authority to write is the statement's own signature.
+ */
+import {
+  decodeEntry,
+  type JsonObject,
+  type JsonValue,
+  receiptObject,
+  toBase64url,
+} from '@trustwarden/proofs'
+import { isErrorCode, ServiceError } from '../errors.ts'
+import type { SubmitResult } from '../ledger/log.ts'
+import { readStatements, readSubmitted, type Submitted } from './body.ts'
+import { lineageOf } from './lineage.ts'
+import { outcomeWord } from './outcome.ts'
+import type { Allowed, HttpParts } from './parts.ts'
+import { problemOf } from './problem.ts'
+import { accessOf, ROLES } from './roles.ts'
+
+type WriteRoute = 'agents' | 'evaluation' | 'statements'
+
+/** Statement types that each route takes. */
+const TYPES: Readonly<Record<WriteRoute, readonly string[]>> = {
+  agents: ['agent.issue'],
+  evaluation: ['decision'],
+  statements: [
+    'action',
+    'agent.revoke',
+    'erasure',
+    'member.enroll',
+    'operator.clock',
+    'operator.enroll',
+    'owner.enroll',
+    'policy.activate',
+  ],
+}
+
+const signersOf = (route: WriteRoute) =>
+  ROLES.filter((role) => accessOf(route, role, false) !== '-')
+
+/** Roles whose statements each route takes, from the table. */
+const SIGNERS: Readonly<Record<WriteRoute, readonly string[]>> = {
+  agents: signersOf('agents'),
+  evaluation: signersOf('evaluation'),
+  statements: signersOf('statements'),
+}
+
+async function register(
+  parts: HttpParts,
+  route: WriteRoute,
+  submitted: Submitted,
+): Promise<SubmitResult> {
+  const { statements } = parts.metrics
+  try {
+    const { statement, disclosures, pinned, csr } = submitted
+    const result = await parts.log.submit({
+      statement,
+      disclosures,
+      pinned,
+      types: TYPES[route],
+      signers: SIGNERS[route],
+      ...(csr === undefined ? {} : { csr }),
+    })
+    statements.inc({ kind: result.kind, result: outcomeWord(result.outcome) })
+    return result
+  } catch (error) {
+    statements.inc({ kind: 'none', result: problemOf(error).code })
+    throw error
+  }
+}
+
+const asJson = (value: unknown): JsonValue => value as JsonValue
+
+async function oneOfMany(
+  parts: HttpParts,
+  { request }: Allowed,
+  value: JsonValue,
+  place: number,
+): Promise<JsonValue> {
+  try {
+    const submitted = readSubmitted(value, `statements[${place}]`)
+    const result = await register(parts, 'statements', submitted)
+    return {
+      status: 'registered',
+      index: result.index,
+      kind: result.kind,
+      outcome: outcomeWord(result.outcome),
+      repeated: result.repeated,
+      receipt: receiptObject(result.receipt),
+      ...(result.extra === undefined ? {} : { answer: result.extra }),
+    }
+  } catch (error) {
+    // Where nobody knows what became of a statement there is no result: the whole request is to be repeated.
+    if (!(error instanceof ServiceError) || error.code === 'outcome_unknown') throw error
+    if (error.code === 'internal') request.log.error({ err: error }, 'unexpected error')
+    return { status: 'refused', problem: asJson(problemOf(error)) }
+  }
+}
+
+/** `POST {log}/v1/statements`: one result per statement, in order, each independent of the others. */
+export async function statements(parts: HttpParts, allowed: Allowed): Promise<JsonValue> {
+  const values = readStatements(bodyOf(allowed.request.body))
+  const results = await Promise.all(
+    values.map((value, place) => oneOfMany(parts, allowed, value, place)),
+  )
+  return { results }
+}
+
+/** `POST {log}/v1/agents`: 201 with certificate, roots, receipt and lineage; 403 with code and receipt. */
+export async function agents(parts: HttpParts, { request, reply }: Allowed): Promise<JsonValue> {
+  const submitted = readSubmitted(bodyOf(request.body), 'body')
+  const result = await register(parts, 'agents', submitted)
+  const receipt = receiptObject(result.receipt)
+  if (result.kind === 'agent.refuse') {
+    const document = problemOf(refusal(outcomeWord(result.outcome)))
+    reply.code(document.status).type('application/problem+json')
+    return { ...asObject(asJson(document)), request_id: request.id, index: result.index, receipt }
+  }
+  const instance = issuedInstance(result)
+  const agent = parts.agents.find(parts.log.view(), instance)
+  if (agent === undefined) throw new Error(`issued agent ${instance} is not in the fold`)
+  reply.code(result.repeated ? 200 : 201)
+  return {
+    instance,
+    index: result.index,
+    repeated: result.repeated,
+    ...asObject(result.extra ?? {}),
+    ca: parts.roots.map((root) => toBase64url(root)),
+    receipt,
+    lineage: lineageOf(parts, agent),
+  }
+}
+
+/** What the body parser made of the body; a request without one has none. */
+function bodyOf(body: unknown): JsonValue {
+  return body === undefined ? null : (body as JsonValue)
+}
+
+/** The child: the first subject of an `agent.issue` entry (FORMAT §6). */
+function issuedInstance({ receipt }: SubmitResult): string {
+  const subject = decodeEntry(receipt.entry).links[0]?.subject ?? ''
+  return subject.slice('inst:'.length)
+}
+
+function asObject(value: JsonValue): JsonObject {
+  return value as JsonObject
+}
+
+function refusal(reason: string): ServiceError {
+  return isErrorCode(reason)
+    ? new ServiceError(reason, 'the issuance was refused, and the refusal is recorded')
+    : new ServiceError('delegation_invalid', reason)
+}
+
+/** `POST /access/v1/evaluation` (AuthZEN 1.0): 200 for allow and deny alike; the decision is an entry already. */
+export async function evaluation(parts: HttpParts, { request }: Allowed): Promise<JsonValue> {
+  const submitted = readSubmitted(bodyOf(request.body), 'body')
+  const result = await register(parts, 'evaluation', submitted)
+  const answer = asObject(result.extra ?? {})
+  return {
+    ...answer,
+    context: {
+      ...asObject(answer['context'] ?? {}),
+      index: result.index,
+      receipt: receiptObject(result.receipt),
+    },
+  }
+}

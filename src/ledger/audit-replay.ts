@@ -1,0 +1,106 @@
+/**
+ * @module Registers an entry of the log once more, over a state rebuilt from the entries before it, and compares every
+ * byte with what is stored.
+ */
+import { ProofError, encodeCbor } from '@trustwarden/proofs'
+import type { Link } from '@trustwarden/proofs'
+import { Difference, differ } from './audit-difference.ts'
+import { nextLink } from './chains.ts'
+import type { Fold, PrincipalReader, RegisteredEntry, StatementHandler } from './contract.ts'
+import { findEvent } from './dedup.ts'
+import { messageOf } from './errors.ts'
+import { signatureCheck } from './prepare.ts'
+import { registerSubmission } from './register.ts'
+import type { BatchState } from './state.ts'
+import type { SignatureCheck } from './verify.ts'
+
+/** What entries are decided by. */
+export interface Replay {
+  readonly origin: string
+  readonly handlers: ReadonlyMap<string, StatementHandler>
+  readonly folds: readonly Fold[]
+  readonly principals: PrincipalReader
+}
+
+/**
+ * Registers entry `registered` on `state`, which takes it in.
+ *
+ * @returns Its statement's signature, for somebody to verify.
+ * @throws {Difference} `chain`, `dedup`, `handler`, `outcome`, `signer`
+ */
+export function replayEntry(
+  replay: Replay,
+  state: BatchState,
+  registered: RegisteredEntry,
+  bytes: Uint8Array,
+): SignatureCheck {
+  const { entry, statement, contentDigest } = registered
+  const { index } = entry
+  const { iss, jti, type } = statement.header
+  const known = findEvent(state, iss, jti)
+  differ(known === undefined, 'dedup', `entry ${known?.index} has its event id`, index)
+  for (const link of entry.links) {
+    const follows = sameLink(link, nextLink(state, link.subject))
+    differ(follows, 'chain', `the link of ${link.subject} does not follow`, index)
+  }
+  // Only genesis names its own signer; everybody else is known before.
+  const before = index === 0 ? undefined : findSigner(replay, state, registered)
+  const handler = replay.handlers.get(type)
+  if (handler === undefined) throw new Difference('handler', `nobody registers ${type}`, index)
+  const { prepared } = entry
+  const submission = { statement, contentDigest, disclosures: [], pinned: [], prepared }
+  const decision = registerSubmission(state, handler, replay.folds, submission)
+  if (decision.type !== 'entry') {
+    const why = decision.type === 'refuse' ? decision.error.message : 'what it rests on changed'
+    throw new Difference('outcome', `the rules make no entry of it: ${why}`, index)
+  }
+  if (Buffer.compare(decision.bytes, bytes) !== 0) {
+    const what = changedFields(decision.registered, registered).join(', ')
+    throw new Difference('outcome', `the rules give another ${what}`, index)
+  }
+  return before ?? findSigner(replay, state, registered)
+}
+
+function findSigner(
+  { principals, origin }: Replay,
+  state: BatchState,
+  { entry, statement }: RegisteredEntry,
+): SignatureCheck {
+  const principal = principals.find(state, statement.header.iss)
+  if (principal === undefined) {
+    throw new Difference('signer', 'the log knows no such signer', entry.index)
+  }
+  try {
+    return signatureCheck(statement, principal.spki, origin)
+  } catch (thrown) {
+    if (!(thrown instanceof ProofError)) throw thrown
+    throw new Difference('signature', messageOf(thrown), entry.index)
+  }
+}
+
+function sameLink(a: Link, b: Link): boolean {
+  if (a.subject !== b.subject || a.seq !== b.seq) return false
+  if (a.previous === null || b.previous === null) return a.previous === b.previous
+  const { index, leafHash } = b.previous
+  return a.previous.index === index && Buffer.compare(a.previous.leafHash, leafHash) === 0
+}
+
+function changedFields(
+  { entry: ours }: RegisteredEntry,
+  { entry: stored }: RegisteredEntry,
+): readonly string[] {
+  const changed: string[] = []
+  if (ours.kind !== stored.kind) changed.push('kind')
+  for (const field of ['prepared', 'outcome'] as const) {
+    const same = Buffer.compare(encodeCbor(ours[field]), encodeCbor(stored[field])) === 0
+    if (!same) changed.push(field)
+  }
+  const same =
+    ours.links.length === stored.links.length &&
+    ours.links.every((link, at) => {
+      const other = stored.links[at]
+      return other !== undefined && sameLink(link, other)
+    })
+  if (!same) changed.push('links')
+  return changed.length > 0 ? changed : ['bytes']
+}

@@ -1,0 +1,361 @@
+/**
+ * @module The audit: reads a whole log again and decides everything anew, in bounded memory.
+ *
+ * It trusts nothing that is derived: leaf hashes, tiles, roots, heads, chain links, signatures, outcomes (register is
+ * run again over a rebuilt state) and folds are each computed and compared. The first difference is reported by name.
+ */
+import {
+  ProofError,
+  disclosureDigest,
+  formatVkey,
+  fromBase64url,
+  jsonString,
+  readCommitments,
+  utf8Decode,
+} from '@trustwarden/proofs'
+import type { Hash, NoteKey } from '@trustwarden/proofs'
+import { nativePrimitives } from '../crypto.ts'
+import { Edge } from '../merkle/grow.ts'
+import type { BatchRecord } from '../store/batch-record.ts'
+import type { Database } from '../store/database.ts'
+import { StoreError } from '../store/errors.ts'
+import type { RecordedHead } from '../store/head-record.ts'
+import { checkBatchRecords, checkSetDigests } from '../store/start-checks.ts'
+import type { Store } from '../store/store.ts'
+import { Difference, differ } from './audit-difference.ts'
+import type { AuditCheck, AuditDifference } from './audit-difference.ts'
+import { compareFolds } from './audit-folds.ts'
+import { replayEntry } from './audit-replay.ts'
+import type { Replay } from './audit-replay.ts'
+import type { Fold, PrincipalReader, RegisteredEntry, StatementHandler } from './contract.ts'
+import { checkErasureMarks } from './disclosures.ts'
+import { erasedBy } from './erasures.ts'
+import { LedgerError, messageOf } from './errors.ts'
+import { FoldBuilder } from './fold-builder.ts'
+import { openStoredHead } from './head-note.ts'
+import { foldSpecs } from './rebuild.ts'
+import { readRegistered } from './register.ts'
+import { BatchState, CommittedView } from './state.ts'
+import { inlineVerifier } from './verify.ts'
+import type { SignatureVerifier } from './verify.ts'
+
+/** What an audit is given. Nobody may commit meanwhile. */
+export interface AuditOptions {
+  readonly database: Database
+  /** Compared with the last head, if given. */
+  readonly headRecord?: { current(): RecordedHead }
+  readonly origin: string
+  /** The log key that the auditor trusts. */
+  readonly key: NoteKey
+  /** Leaf hash of genesis, of the trust anchor; compared if given. */
+  readonly genesis?: Hash
+  readonly handlers: readonly StatementHandler[]
+  /** All folds of the log, `CORE_FOLDS` included. */
+  readonly folds: readonly Fold[]
+  readonly principals: PrincipalReader
+  /** An empty store for the rebuilt folds: it grows as large as the folds are. */
+  readonly scratch: Store
+  /** Default: in this thread. */
+  readonly verifier?: SignatureVerifier
+  readonly onProgress?: (entries: number, size: number) => void
+}
+
+/** What an audit found. */
+export interface AuditReport {
+  /** Whether nothing differs. */
+  readonly ok: boolean
+  /** Entries of the log. */
+  readonly size: number
+  /** Entries that were checked before the first difference. */
+  readonly entries: number
+  readonly batches: number
+  readonly signatures: number
+  readonly disclosures: number
+  /** Entries whose disclosures were erased, and are gone. */
+  readonly erased: number
+  /** Erasures that are not done: their values are deleted and may still be in the files. */
+  readonly erasuresDue: number
+  readonly difference?: AuditDifference
+}
+
+/** Entries between two writes of rebuilt state, and signatures that are under way at once. */
+const FLUSH_ENTRIES = 2048
+
+/** Audits a log. Never throws for what it finds; `ok` says it. */
+export async function audit(options: AuditOptions): Promise<AuditReport> {
+  const auditor = new Auditor(options)
+  let difference: AuditDifference | undefined
+  try {
+    await auditor.run()
+  } catch (thrown) {
+    difference = await auditor.earlier(differenceOf(thrown, auditor.check))
+  }
+  const report = { ok: difference === undefined, ...auditor.counts() }
+  return difference === undefined ? report : { ...report, difference }
+}
+
+/** What was thrown, as a difference; what is a defect of the audit itself goes on its way. */
+function differenceOf(thrown: unknown, check: AuditCheck): AuditDifference {
+  if (thrown instanceof Difference) return thrown.difference
+  const found =
+    thrown instanceof StoreError || thrown instanceof LedgerError || thrown instanceof ProofError
+  if (!found) throw thrown
+  return { check, message: messageOf(thrown) }
+}
+
+class Auditor {
+  /** What is being checked, to name an error of the store by. */
+  check: AuditCheck = 'batch_record'
+  readonly #options: AuditOptions
+  readonly #builder: FoldBuilder
+  readonly #replay: Replay
+  readonly #verifier: SignatureVerifier
+  #edge = Edge.empty(nativePrimitives)
+  #verifying: { readonly index: number; readonly verdict: Promise<boolean> }[] = []
+  #entries = 0
+  #batches = 0
+  #signatures = 0
+  #disclosures = 0
+  #erased = 0
+  #erasuresDue = 0
+
+  constructor(options: AuditOptions) {
+    const { scratch, origin, folds, database, handlers, principals } = options
+    this.#options = options
+    this.#verifier = options.verifier ?? inlineVerifier
+    this.#builder = new FoldBuilder(scratch, origin, foldSpecs(folds), (digest) =>
+      database.pinned(digest),
+    )
+    this.#replay = {
+      origin,
+      folds,
+      principals,
+      handlers: new Map(handlers.map((handler) => [handler.type, handler])),
+    }
+  }
+
+  counts(): Omit<AuditReport, 'ok' | 'difference'> {
+    return {
+      size: this.#options.database.size,
+      entries: this.#entries,
+      batches: this.#batches,
+      signatures: this.#signatures,
+      disclosures: this.#disclosures,
+      erased: this.#erased,
+      erasuresDue: this.#erasuresDue,
+    }
+  }
+
+  async run(): Promise<void> {
+    const { database } = this.#options
+    await checkBatchRecords(database, { minBytes: Number.POSITIVE_INFINITY })
+    this.check = 'set_digest'
+    await checkSetDigests(database)
+    let batch = this.#builder.begin()
+    let flushed = 0
+    let before: BatchRecord | undefined
+    for await (const record of database.batchRecords()) {
+      this.check = 'entry'
+      const registered = this.#readBatch(record, before)
+      const state = new BatchState(batch, record.first, record.timeMs)
+      for (const [at, { bytes, entry }] of registered.entries()) {
+        const index = record.first + at
+        const check = replayEntry(this.#replay, state, entry, bytes)
+        this.#verifying.push({ index, verdict: this.#verifier.verify(check) })
+        this.#checkDisclosures(entry)
+        this.#checkPinned(entry)
+        this.#entries++
+      }
+      this.#checkTree(record, registered)
+      this.#batches++
+      before = record
+      if (this.#entries - flushed < FLUSH_ENTRIES) continue
+      flushed = this.#entries
+      await this.#checkSignatures()
+      await this.#builder.flush(batch)
+      batch = this.#builder.begin()
+      this.#options.onProgress?.(this.#entries, database.size)
+    }
+    await this.#checkSignatures()
+    await this.#builder.flush(batch)
+    await this.#finish(before)
+  }
+
+  /** The signature that fails before the difference, if one does: verdicts come late. */
+  async earlier(difference: AuditDifference): Promise<AuditDifference> {
+    try {
+      await this.#checkSignatures()
+    } catch (thrown) {
+      const signature = differenceOf(thrown, 'signature')
+      const index = difference.index ?? Number.POSITIVE_INFINITY
+      if ((signature.index ?? Number.POSITIVE_INFINITY) < index) return signature
+    }
+    return difference
+  }
+
+  #readBatch(
+    record: BatchRecord,
+    before: BatchRecord | undefined,
+  ): readonly { readonly bytes: Uint8Array; readonly entry: RegisteredEntry }[] {
+    const { database, genesis } = this.#options
+    const timeMs = before?.timeMs ?? 0
+    differ(
+      record.first === (before?.size ?? 0),
+      'batch_record',
+      'batches do not join',
+      record.first,
+    )
+    differ(record.timeMs >= timeMs, 'time', 'ledger time goes back', record.first)
+    return Array.from({ length: record.size - record.first }, (_, at) => {
+      const index = record.first + at
+      const bytes = database.entry(index)
+      if (bytes === undefined) throw new Difference('entry', 'the entry is not there', index)
+      const entry = inEntry(index, () => readRegistered(bytes, index))
+      differ(entry.entry.timeMs === record.timeMs, 'time', 'not the time of its batch', index)
+      if (index === 0) this.#checkGenesis(entry, genesis)
+      return { bytes, entry }
+    })
+  }
+
+  #checkGenesis({ entry, leafHash, statement }: RegisteredEntry, genesis: Hash | undefined): void {
+    differ(entry.kind === 'genesis', 'genesis', 'entry 0 is no genesis', 0)
+    const known = genesis === undefined || Buffer.compare(genesis, leafHash) === 0
+    differ(known, 'genesis', 'not the genesis of the trust anchor', 0)
+    const keys = statement.payload['keys']
+    const named =
+      typeof keys === 'object' && keys !== null && 'log' in keys ? keys['log'] : undefined
+    const same = named === formatVkey(this.#options.key)
+    differ(same, 'genesis', 'genesis names another log key', 0)
+  }
+
+  /** Root, tiles and head of one batch. */
+  #checkTree(
+    record: BatchRecord,
+    registered: readonly { readonly entry: RegisteredEntry }[],
+  ): void {
+    this.check = 'root'
+    const { database, key } = this.#options
+    const growth = this.#edge.append(registered.map(({ entry }) => entry.leafHash))
+    this.#edge = growth.edge
+    const index = record.size - 1
+    for (const { level, index: number, bytes } of growth.tiles) {
+      const stored = database.tile(level, number)
+      const same = stored !== undefined && Buffer.compare(stored, bytes) === 0
+      differ(same, 'tile', `tile ${level}/${number} does not hold the hashes of its entries`, index)
+    }
+    const same = Buffer.compare(growth.root, record.root) === 0
+    differ(same, 'root', `the entries have another root at size ${record.size}`, index)
+    try {
+      openStoredHead(key, record)
+    } catch (thrown) {
+      throw new Difference('head', messageOf(thrown), index)
+    }
+  }
+
+  async #checkSignatures(): Promise<void> {
+    const verifying = this.#verifying
+    this.#verifying = []
+    for (const { index, verdict } of verifying) {
+      differ(await verdict, 'signature', 'the signature of the statement does not verify', index)
+      this.#signatures++
+    }
+  }
+
+  /** Each disclosure is there with its digest, or erased and not there. */
+  #checkDisclosures({ entry: { index }, statement }: RegisteredEntry): void {
+    const { database } = this.#options
+    const digests = readCommitments(statement.payload)
+    if (digests.length === 0) return
+    // The live fold is enough: it is compared with the rebuilt one at the end.
+    const live = new CommittedView(database, database.size, 0)
+    const isErased = erasedBy(live, index) !== undefined
+    for (const [ordinal, digest] of digests.entries()) {
+      const value = database.erasableValue(index, ordinal)
+      if (isErased) {
+        differ(
+          value === undefined,
+          'disclosure',
+          `disclosure ${ordinal} is erased and there`,
+          index,
+        )
+        continue
+      }
+      if (value === undefined) {
+        throw new Difference('disclosure', `disclosure ${ordinal} is not there`, index)
+      }
+      const found = disclosureDigest(nativePrimitives, latin1(value))
+      differ(found === digest, 'disclosure', `disclosure ${ordinal} has another digest`, index)
+      this.#disclosures++
+    }
+    if (isErased) this.#erased++
+  }
+
+  #checkPinned({ entry: { kind, index }, statement }: RegisteredEntry): void {
+    if (kind !== 'policy.activate') return
+    try {
+      const digest = fromBase64url(jsonString(statement.payload['policy'], 'policy'))
+      const pinned = this.#options.database.pinned(digest)
+      differ(pinned !== undefined, 'pinned', 'the policy that it activates is not there', index)
+    } catch (thrown) {
+      if (thrown instanceof StoreError || thrown instanceof ProofError) {
+        throw new Difference('pinned', thrown.message, index)
+      }
+      throw thrown
+    }
+  }
+
+  /** What can be compared only when every entry was read. */
+  async #finish(last: BatchRecord | undefined): Promise<void> {
+    const { database, headRecord, scratch, folds, onProgress } = this.#options
+    differ(this.#entries === database.size, 'batch_record', 'entries behind the last batch')
+    this.check = 'fold'
+    await compareFolds(database, scratch, this.#builder, foldSpecs(folds))
+    if (last === undefined) throw new Difference('batch_record', 'the log holds no entry')
+    const sets = Buffer.compare(this.#builder.setsDigest(last.folds), last.setsDigest)
+    differ(sets === 0, 'fold', 'the set digests are not those of the last batch')
+    this.check = 'disclosure'
+    await this.#checkStrayDisclosures()
+    this.#erasuresDue = await checkErasureMarks(database)
+    this.check = 'head_record'
+    const recorded = headRecord?.current()
+    const agrees =
+      recorded === undefined ||
+      (recorded.size === this.#edge.size && Buffer.compare(recorded.root, this.#edge.root()) === 0)
+    differ(agrees, 'head_record', 'the head record has another size or root than the log')
+    onProgress?.(this.#entries, database.size)
+  }
+
+  /** No disclosure is kept that no leaf commits to. */
+  async #checkStrayDisclosures(): Promise<void> {
+    const { database } = this.#options
+    const { store, keys } = database
+    for await (const { key } of store.scan({ ...keys.range('x'), keysOnly: true })) {
+      const index = keys.indexOf(key)
+      const tail = keys.rest(key, 8)
+      const ordinal = (tail[0] ?? 0) * 256 + (tail[1] ?? 0)
+      const bytes = database.entry(index)
+      const committed =
+        bytes !== undefined &&
+        ordinal < readCommitments(readRegistered(bytes, index).statement.payload).length
+      differ(committed, 'disclosure', `disclosure ${ordinal} belongs to nothing`, index)
+    }
+  }
+}
+
+function inEntry<T>(index: number, read: () => T): T {
+  try {
+    return read()
+  } catch (thrown) {
+    if (thrown instanceof LedgerError) throw new Difference('entry', thrown.message, index)
+    throw thrown
+  }
+}
+
+/** Stored disclosures are ASCII; whatever else is there has another digest, and must not end the audit. */
+function latin1(bytes: Uint8Array): string {
+  try {
+    return utf8Decode(bytes)
+  } catch {
+    return ''
+  }
+}

@@ -1,0 +1,32 @@
+/**
+ * @module The fold of chain heads: for each subject, where its chain ends (FORMAT §5.2).
+ *
+ *     key    subject, UTF-8
+ *     value  sequence number in the chain u64 ‖ index u64 ‖ leaf hash 32       48 bytes
+ */
+import type { Link } from '@trustwarden/proofs'
+import type { Fold, FoldWriter, RegisteredEntry, State } from './contract.ts'
+import { FOLDS } from './contract.ts'
+import { join, textKey, u64At, u64Bytes } from './layout.ts'
+
+/** The link by which the next entry about `subject` continues its chain. */
+export function nextLink(state: State, subject: string): Link {
+  const value = state.get(FOLDS.chains, textKey(subject))
+  if (value === undefined) return { subject, seq: 0, previous: null }
+  return {
+    subject,
+    seq: u64At(value, 0) + 1,
+    previous: { index: u64At(value, 8), leafHash: value.slice(16, 48) },
+  }
+}
+
+/** Remembers the last entry of every subject. */
+export const chainsFold: Fold = {
+  spec: FOLDS.chains,
+  apply({ entry, leafHash }: RegisteredEntry, writer: FoldWriter): void {
+    for (const { subject, seq } of entry.links) {
+      const value = join(u64Bytes(seq), u64Bytes(entry.index), leafHash)
+      writer.put(FOLDS.chains, textKey(subject), value)
+    }
+  },
+}

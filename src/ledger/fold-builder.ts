@@ -1,0 +1,159 @@
+/**
+ * @module Builds folds anew from entries, in bounded memory, into a scratch store: to compare with (audit.ts), or to
+ * replace those of a log once they are found to be right (rebuild.ts).
+ *
+ * Keys and sealed values are byte for byte those of the log's database, and so are the set digests.
+ */
+import { Batch } from '../store/batch.ts'
+import type { CommittedState, CommittedValue, FoldRow } from '../store/batch.ts'
+import { formatSet, setsDigestOf } from '../store/commit.ts'
+import { Keys } from '../store/keys.ts'
+import { SetDigest, digestOf, openSealed, sealValue } from '../store/sealed.ts'
+import { SortedRows } from '../store/sorted-rows.ts'
+import type { Op, Row, Store } from '../store/store.ts'
+import type { FoldSpec } from './contract.ts'
+import { LedgerError } from './errors.ts'
+
+/** Keys that are deleted or copied in one write. */
+const WRITE_BATCH = 4096
+
+/** Folds under construction: the committed state that a `Batch` reads through to. */
+export class FoldBuilder implements CommittedState {
+  readonly keys: Keys
+  readonly #store: Store
+  readonly #specs: readonly FoldSpec[]
+  readonly #sets: Map<number, SetDigest>
+  readonly #residents = new Map<number, SortedRows<FoldRow>>()
+  readonly #pinned: (digest: Uint8Array) => Uint8Array | undefined
+
+  constructor(
+    store: Store,
+    origin: string,
+    specs: readonly FoldSpec[],
+    pinned: (digest: Uint8Array) => Uint8Array | undefined,
+  ) {
+    this.#store = store
+    this.#specs = specs
+    this.#pinned = pinned
+    this.keys = new Keys(origin)
+    this.#sets = new Map(specs.map(({ id }) => [id, new SetDigest()]))
+    for (const { id, resident } of specs) if (resident) this.#residents.set(id, new SortedRows())
+  }
+
+  /**
+   * Puts the built folds in the place of those that `target` has, set digests included. Until it has ended, what lies
+   * in `target` cannot be opened as a database.
+   */
+  async moveTo(target: Store): Promise<void> {
+    // Set digests go first and come last: in between there are none, and a database without does not open.
+    for (const space of ['s', 'f'] as const) {
+      const range = { ...this.keys.range(space), keysOnly: true }
+      await writeEach(target, target.scan(range), ({ key }) => ({ type: 'del', key }))
+    }
+    for (const space of ['f', 's'] as const) {
+      const rows = this.#store.scan(this.keys.range(space))
+      await writeEach(target, rows, ({ key, value }) => ({ type: 'put', key, value }))
+    }
+  }
+
+  /** A batch over what has been flushed. */
+  begin(): Batch {
+    return new Batch(this)
+  }
+
+  /** Writes what a batch changed in the folds. Pinned and erasable values are not folds and stay as they are. */
+  async flush(batch: Batch): Promise<void> {
+    const ops: Op[] = []
+    for (const change of batch.changes()) {
+      if (change.kind !== 'fold') continue
+      const key = this.keys.fold(change.fold, change.key)
+      const set = this.#set(change.fold)
+      const before = batch.committed(change.fold, change.key)
+      if (before !== undefined) set.remove(digestOf(key, before.value))
+      if (change.value === undefined) {
+        if (before !== undefined) ops.push({ type: 'del', key })
+      } else {
+        const digest = digestOf(key, change.value)
+        set.add(digest)
+        ops.push({ type: 'put', key, value: sealValue(change.value, digest) })
+      }
+      const rows = this.#residents.get(change.fold)
+      if (change.value === undefined) rows?.delete(change.key)
+      else rows?.set({ key: change.key, value: change.value })
+    }
+    batch.close()
+    await this.#store.write(ops)
+  }
+
+  /** SHA-256 over the set digests of `folds` (ids, ascending), as batch records hold it. */
+  setsDigest(folds: Iterable<number>): Uint8Array {
+    return setsDigestOf(this.#sets, folds)
+  }
+
+  /** Count of keys and set sum of a fold. */
+  setOf(fold: FoldSpec): { readonly count: number; readonly sum: Uint8Array } {
+    const set = this.#set(fold.id)
+    return { count: set.count, sum: set.sum() }
+  }
+
+  /** Writes the set digests. */
+  async finish(): Promise<void> {
+    const ops = this.#specs.map(({ id }): Op => {
+      const key = this.keys.setDigest(id)
+      const value = formatSet(this.#set(id))
+      return { type: 'put', key, value: sealValue(value, digestOf(key, value)) }
+    })
+    await this.#store.write(ops)
+  }
+
+  readFold(fold: number, key: Uint8Array): CommittedValue | undefined {
+    const rows = this.#residents.get(fold)
+    if (rows !== undefined) {
+      const row = rows.get(key)
+      return row && { value: row.value, digest: undefined }
+    }
+    const stored = this.keys.fold(fold, key)
+    const bytes = this.#store.get(stored)
+    if (bytes === undefined) return undefined
+    const sealed = openSealed(stored, bytes)
+    if (sealed !== undefined) return sealed
+    throw new LedgerError(
+      'state_damaged',
+      `${this.keys.nameOf(stored)} changed since it was rebuilt`,
+    )
+  }
+
+  residentRows(fold: number, prefix: Uint8Array): readonly FoldRow[] {
+    const rows = this.#residents.get(fold)
+    if (rows === undefined) {
+      throw new LedgerError('writer_defect', `fold ${fold} is not a resident one`)
+    }
+    return rows.rows(prefix)
+  }
+
+  pinned(digest: Uint8Array): Uint8Array | undefined {
+    return this.#pinned(digest)
+  }
+
+  #set(id: number): SetDigest {
+    const set = this.#sets.get(id)
+    if (set === undefined) throw new LedgerError('writer_defect', `there is no fold ${id}`)
+    return set
+  }
+}
+
+/** Writes an op for each row, many at a time. */
+async function writeEach(
+  target: Store,
+  rows: AsyncIterable<Row>,
+  opOf: (row: Row) => Op,
+): Promise<void> {
+  let ops: Op[] = []
+  for await (const row of rows) {
+    ops.push(opOf(row))
+    if (ops.length < WRITE_BATCH) continue
+    await target.write(ops)
+    ops = []
+  }
+  await target.write(ops)
+}

@@ -1,0 +1,234 @@
+/**
+ * @module From bytes to a submission: read the statement, find its signer, verify, check what travels beside it, and let
+ * the handler attach what two runs could answer differently (DESIGN §1 "prepare"). Nothing here changes state.
+ */
+import {
+  MEDIA_JOSE,
+  ProofError,
+  STATEMENT_BYTES_MAX,
+  checkDisclosures,
+  contentDigest,
+  parseStatement,
+  verifyStatement,
+} from '@trustwarden/proofs'
+import type { ProofErrorCode, Statement } from '@trustwarden/proofs'
+import { nativePrimitives } from '../crypto.ts'
+import type { SignatureAlgorithm } from '../crypto.ts'
+import { ServiceError } from '../errors.ts'
+import type { ErrorCode } from '../errors.ts'
+import type {
+  CborMap,
+  Incoming,
+  PrincipalReader,
+  State,
+  StatementHandler,
+  Submission,
+} from './contract.ts'
+import type { Lane } from './admission.ts'
+import { findEvent } from './dedup.ts'
+import type { SignatureCheck, SignatureVerifier } from './verify.ts'
+
+/** What a caller hands in: one statement as bytes, and what travels beside it. */
+export interface Submitted {
+  readonly statement: Uint8Array | string
+  /** Default: `application/jose`. */
+  readonly media?: string
+  readonly disclosures?: readonly string[]
+  /** DER of the PKCS#10 request (`agent.issue`). */
+  readonly csr?: Uint8Array
+  /** Pinned attachments (`policy.activate`). */
+  readonly pinned?: readonly Uint8Array[]
+  /** Types that the route takes; all if absent. */
+  readonly types?: readonly string[]
+  /** Roles whose statements the route takes; all if absent. */
+  readonly signers?: readonly string[]
+}
+
+/** Bytes of a certificate request (FORMAT §1.4). */
+export const CSR_BYTES_MAX = 16_384
+/** Bytes of all pinned attachments of one statement (FORMAT §1.4). */
+export const PINNED_BYTES_MAX = 4_194_304
+
+/**
+ * What the kit finds wrong, in the service's words. Codes that are not listed cannot come from a statement or its
+ * disclosures and are answered as `statement_malformed`.
+ */
+export const STATEMENT_ERROR_CODES: Readonly<Partial<Record<ProofErrorCode, ErrorCode>>> = {
+  too_large: 'statement_too_large',
+  envelope_unsupported: 'envelope_unsupported',
+  audience_mismatch: 'audience_mismatch',
+  type_mismatch: 'type_unknown',
+  key_mismatch: 'signature_invalid',
+  key_invalid: 'signature_invalid',
+  algorithm_unsupported: 'signature_invalid',
+  signature_invalid: 'signature_invalid',
+  disclosure_missing: 'disclosure_invalid',
+  disclosure_unmatched: 'disclosure_invalid',
+  clear_detail: 'disclosure_invalid',
+}
+
+/** What `prepare` needs of the log. */
+export interface PrepareContext {
+  readonly origin: string
+  readonly principals: PrincipalReader
+  readonly verifier: SignatureVerifier
+}
+
+/** A statement that was read, and who handles its type. Nothing is verified. */
+export interface Read {
+  readonly incoming: Incoming
+  readonly handler: StatementHandler
+  /** Bytes of everything that was handed in. */
+  readonly bytes: number
+  readonly signers: readonly string[] | undefined
+}
+
+/**
+ * Reads a statement and finds its handler.
+ *
+ * @throws {ServiceError} `statement_malformed`, `statement_too_large`, `envelope_unsupported`, `type_unknown`
+ */
+export function readSubmitted(
+  submitted: Submitted,
+  handlers: ReadonlyMap<string, StatementHandler>,
+): Read {
+  const { disclosures = [], csr, pinned = [], types } = submitted
+  checkLimit(submitted.statement.length, STATEMENT_BYTES_MAX, 'the statement')
+  checkLimit(csr?.length ?? 0, CSR_BYTES_MAX, 'the certificate request')
+  const pinnedBytes = pinned.reduce((sum, { length }) => sum + length, 0)
+  checkLimit(pinnedBytes, PINNED_BYTES_MAX, 'the attachments')
+  const statement = inServiceWords(() =>
+    parseStatement(submitted.statement, submitted.media ?? MEDIA_JOSE),
+  )
+  const { type } = statement.header
+  const handler = handlers.get(type)
+  if (handler === undefined || types?.includes(type) === false) {
+    throw new ServiceError('type_unknown', 'typ: no statement type that is accepted here')
+  }
+  const bytes =
+    statement.bytes.length +
+    disclosures.reduce((sum, { length }) => sum + length, 0) +
+    pinnedBytes +
+    (csr?.length ?? 0)
+  const incoming: Incoming = {
+    statement,
+    contentDigest: contentDigest(nativePrimitives, statement),
+    disclosures,
+    pinned,
+    ...(csr !== undefined && { csr }),
+  }
+  return { incoming, handler, bytes, signers: submitted.signers }
+}
+
+/**
+ * Verifies that the statement is for this log and signed by a principal that the log knows.
+ *
+ * @param roles - Whose statements are taken here; everybody's if absent. Decided once the signature holds, so that
+ *   nobody learns a role by a name.
+ * @throws {ServiceError} `signer_unknown`, `audience_mismatch`, `signature_invalid`, `role_forbidden`
+ */
+export async function verifySigner(
+  context: PrepareContext,
+  statement: Statement,
+  view: State,
+  roles?: readonly string[],
+  lane: Lane = 'normal',
+): Promise<void> {
+  const { origin, principals, verifier } = context
+  if (statement.header.aud !== origin) {
+    throw new ServiceError('audience_mismatch', 'aud: another log')
+  }
+  const principal = principals.find(view, statement.header.iss)
+  if (principal === undefined) {
+    throw new ServiceError('signer_unknown', 'iss: no enrolled key or issued agent has this name')
+  }
+  const check = inServiceWords(() => signatureCheck(statement, principal.spki, origin))
+  if (!(await verifier.verify(check, lane))) {
+    throw new ServiceError('signature_invalid', 'the signature of the statement does not verify')
+  }
+  if (roles?.includes(principal.role) === false) {
+    throw new ServiceError(
+      'role_forbidden',
+      `iss: no statements of ${principal.role}s are taken here`,
+    )
+  }
+}
+
+/**
+ * Checks everything about a statement but its signature, by the kit's own rules, and returns what is left to verify.
+ *
+ * @throws {ProofError} as `verifyStatement`, but for `signature_invalid`
+ */
+export function signatureCheck(
+  statement: Statement,
+  spki: Uint8Array,
+  origin: string,
+): SignatureCheck {
+  let deferred: SignatureCheck | undefined
+  const defer =
+    (alg: SignatureAlgorithm) =>
+    (publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean => {
+      deferred = { alg, publicKey, message, signature }
+      return true
+    }
+  const primitives = {
+    ...nativePrimitives,
+    ed25519Verify: defer('EdDSA'),
+    p256Verify: defer('ES256'),
+  }
+  verifyStatement(primitives, statement, { spki, origin })
+  if (deferred === undefined) {
+    throw new ProofError('signature_invalid', 'the signature was not verified')
+  }
+  return deferred
+}
+
+/**
+ * Checks the disclosures and lets the handler attach what it finds.
+ *
+ * A statement that is registered already is not prepared: the writer answers it from its entry, whatever became of what
+ * it rested on, and nothing that travels beside it is kept again.
+ *
+ * @throws {ServiceError} `disclosure_invalid`, `statement_too_large`, and what the handler throws
+ */
+export async function prepareSubmission(
+  handler: StatementHandler,
+  incoming: Incoming,
+  view: State,
+): Promise<Submission> {
+  const { iss, jti } = incoming.statement.header
+  const nothing: CborMap = new Map([[0, view.size]])
+  if (findEvent(view, iss, jti) !== undefined) return { ...incoming, prepared: nothing }
+  checkIncomingDisclosures(handler, incoming)
+  const prepared = await handler.prepare(incoming, view)
+  return { ...incoming, prepared: new Map([[0, view.size], ...prepared]) }
+}
+
+/** @throws {ServiceError} `disclosure_invalid`, `statement_too_large` */
+export function checkIncomingDisclosures(handler: StatementHandler, incoming: Incoming): void {
+  inServiceWords(() => {
+    try {
+      const { payload } = incoming.statement
+      checkDisclosures(nativePrimitives, payload, incoming.disclosures, handler.disclosable)
+    } catch (thrown) {
+      if (!(thrown instanceof ProofError) || thrown.code === 'too_large') throw thrown
+      throw new ServiceError('disclosure_invalid', thrown.message, { cause: thrown })
+    }
+  })
+}
+
+/** Runs `read` and says what the kit finds wrong in the service's codes. @throws {ServiceError} */
+export function inServiceWords<T>(read: () => T): T {
+  try {
+    return read()
+  } catch (thrown) {
+    if (!(thrown instanceof ProofError)) throw thrown
+    const code = STATEMENT_ERROR_CODES[thrown.code] ?? 'statement_malformed'
+    throw new ServiceError(code, thrown.message, { cause: thrown })
+  }
+}
+
+function checkLimit(length: number, most: number, what: string): void {
+  if (length <= most) return
+  throw new ServiceError('statement_too_large', `${what}: ${length} bytes, at most ${most}`)
+}

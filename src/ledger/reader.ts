@@ -1,0 +1,286 @@
+/**
+ * @module Reading the log: entries, tiles, proofs, receipts. Everything here is bounded by the published head and never
+ * touches the writer.
+ */
+import { readCommitments, toBase64url, utf8Decode } from '@trustwarden/proofs'
+import type { Hash, NoteKey, Receipt } from '@trustwarden/proofs'
+import { nativePrimitives } from '../crypto.ts'
+import { ServiceError } from '../errors.ts'
+import { treeReader } from '../merkle/grow.ts'
+import type { Edge } from '../merkle/grow.ts'
+import { MerkleError } from '../merkle/errors.ts'
+import { Prover } from '../merkle/prove.ts'
+import { hashAt, nodeHasher, tileRows, topOf } from '../merkle/tiles.ts'
+import type { NodeReader } from '../merkle/tiles.ts'
+import { HASH_LENGTH, TILE_WIDTH, fullTileCount, tileWidth } from '../merkle/tree-math.ts'
+import type { Database } from '../store/database.ts'
+import { StoreError, checkStore } from '../store/errors.ts'
+import { Cache } from './cache.ts'
+import type { RegisteredEntry, State } from './contract.ts'
+import { erasedBy } from './erasures.ts'
+import { LedgerError } from './errors.ts'
+import type { SignedHead } from './head-note.ts'
+import { openStoredHead } from './head-note.ts'
+import { readRegistered } from './register.ts'
+import { CommittedView } from './state.ts'
+
+/** Full tiles kept, 8 KiB each, and the rows computed above them as much again: 8 MiB in all. */
+const TILES_CACHED = 512
+
+/** Decoded entries kept, for repeats: some 10 MiB where entries have the usual length. */
+const ENTRIES_CACHED = 4096
+
+/** An entry, and its bytes in an array of their own: one in a bundle would keep all of that. */
+interface Decoded {
+  readonly bytes: Uint8Array
+  readonly registered: RegisteredEntry
+}
+
+/** The tree under the last published head. */
+export interface Published {
+  readonly head: SignedHead
+  readonly edge: Edge
+}
+
+/** Reads one log up to its published head. */
+export class LogReader {
+  readonly #database: Database
+  readonly #key: NoteKey
+  readonly #onDamage: (error: Error) => void
+  readonly #tiles = new Cache<string, Uint8Array>(TILES_CACHED)
+  readonly #entries = new Cache<number, Decoded>(ENTRIES_CACHED)
+  /** Written by `publish` alone, when head, batch and record are on disk. */
+  #published: Published
+
+  /** @param onDamage - Told when a read finds that what is on disk is not what was written: the log is to stop. */
+  constructor(
+    database: Database,
+    key: NoteKey,
+    published: Published,
+    onDamage: (error: Error) => void = () => undefined,
+  ) {
+    this.#database = database
+    this.#key = key
+    this.#published = published
+    this.#onDamage = onDamage
+  }
+
+  /** Makes a head the one that everything is read under. */
+  publish(published: Published): void {
+    this.#published = published
+  }
+
+  /** The published head. */
+  head(): SignedHead {
+    return this.#published.head
+  }
+
+  /** The edge of the published tree. */
+  edge(): Edge {
+    return this.#published.edge
+  }
+
+  /** The state as of the published head (see `CommittedView`). */
+  view(): State {
+    const { size, timeMs } = this.#published.head
+    return new CommittedView(this.#database, size, timeMs, (read) => this.#guarded(read))
+  }
+
+  /**
+   * The head of the batch that ended at `size`, or undefined if none did.
+   *
+   * @throws {LedgerError} `head_invalid`
+   */
+  headAt(size: number): SignedHead | undefined {
+    const { head } = this.#published
+    if (size >= head.size) return size === head.size ? head : undefined
+    return this.#guarded(() => {
+      const record = this.#database.batchRecord(size)
+      return record && openStoredHead(this.#key, record)
+    })
+  }
+
+  /** Bytes of entry `index`, or undefined at and above the size. @throws {StoreError} as `Database.entry` */
+  entryBytes(index: number): Uint8Array | undefined {
+    if (!(index < this.head().size)) return undefined
+    return this.#guarded(() => this.#database.entry(index))
+  }
+
+  /** Entry `index` with its statement, or undefined at and above the size. @throws {LedgerError} `entry_invalid` */
+  registered(index: number): RegisteredEntry | undefined {
+    return this.#decoded(index)?.registered
+  }
+
+  #decoded(index: number): Decoded | undefined {
+    return this.#entries.get(index, () => {
+      const bytes = this.entryBytes(index)?.slice()
+      return bytes && this.#guarded(() => ({ bytes, registered: readRegistered(bytes, index) }))
+    })
+  }
+
+  /**
+   * The disclosures of an entry that are still there, in the order of its `_sd`: all, or none after an erasure.
+   *
+   * @throws {StoreError} `erasable_mismatch`, `erasable_missing` (fatal)
+   */
+  disclosures({ entry: { index }, statement }: RegisteredEntry): readonly string[] {
+    return this.#guarded(() => {
+      const found: string[] = []
+      for (const [ordinal, digest] of readCommitments(statement.payload).entries()) {
+        const name = `disclosure ${ordinal} of entry ${index}`
+        const value = this.#database.erasableValue(index, ordinal)
+        if (value === undefined) {
+          const isErased = erasedBy(this.view(), index) !== undefined
+          checkStore(isErased, 'erasable_missing', `${name} is not there, and not erased`)
+          continue
+        }
+        const same = toBase64url(nativePrimitives.sha256(value)) === digest
+        checkStore(same, 'erasable_mismatch', `${name} is not the one in the leaf`)
+        found.push(utf8Decode(value))
+      }
+      return found
+    })
+  }
+
+  /** The pinned attachment with this SHA-256, or undefined. @throws {StoreError} `value_corrupt` */
+  pinned(digest: Uint8Array): Uint8Array | undefined {
+    return this.#guarded(() => this.#database.pinned(digest))
+  }
+
+  /** The inclusion proof of entry `index` in the tree of `size`. @throws {ServiceError} `range_invalid` */
+  inclusion(index: number, size: number): readonly Hash[] {
+    this.#checkRange(isUint(index) && index < size, `index ${index} is not below size ${size}`)
+    return this.prover(size).inclusion(index)
+  }
+
+  /** The consistency proof from `oldSize` to `newSize`. @throws {ServiceError} `range_invalid` */
+  consistency(oldSize: number, newSize: number): readonly Hash[] {
+    this.#checkRange(
+      isUint(oldSize) && oldSize <= newSize,
+      `old size ${oldSize} is not from 0 to ${newSize}`,
+    )
+    return this.prover(newSize).consistency(oldSize)
+  }
+
+  /** The root at `size`. @throws {ServiceError} `range_invalid` */
+  root(size: number): Hash {
+    return this.prover(size).root()
+  }
+
+  /**
+   * The first `width` hashes of a tile (C2SP tlog-tiles), or undefined if the log does not have them yet.
+   *
+   * @param width - 1 to 256.
+   */
+  tile(level: number, index: number, width: number): Uint8Array | undefined {
+    const valid = isUint(level) && isUint(index) && isUint(width) && width >= 1
+    const { size } = this.head()
+    if (!valid || width > tileWidth(size, level, index)) return undefined
+    return this.#reader()
+      .readTile(level, index, width)
+      .slice(0, width * HASH_LENGTH)
+  }
+
+  /** The first `width` entries of a bundle (C2SP tlog-tiles), or undefined if the log does not have them yet. */
+  bundle(index: number, width: number): Uint8Array | undefined {
+    const valid = isUint(index) && isUint(width) && width >= 1 && width <= TILE_WIDTH
+    if (!valid || index * TILE_WIDTH + width > this.head().size) return undefined
+    return this.#guarded(() => this.#database.bundle(index, width))
+  }
+
+  /**
+   * The receipt of entry `index` under a head: the published one, or an earlier one of `headAt` (FORMAT §11.3).
+   *
+   * @param prover - Of the head's size; shared between the receipts of one batch.
+   * @throws {ServiceError} `range_invalid`
+   */
+  receipt(
+    index: number,
+    head: SignedHead = this.head(),
+    prover: Prover = this.prover(head.size),
+  ): Receipt {
+    this.#checkRange(
+      isUint(index) && index < head.size,
+      `index ${index} is not below size ${head.size}`,
+    )
+    const path = prover.inclusion(index)
+    const entry = this.#entries.get(index, () => undefined)?.bytes ?? this.entryBytes(index)
+    if (entry === undefined) throw new ServiceError('range_invalid', `there is no entry ${index}`)
+    return { index, entry, path, head: head.note }
+  }
+
+  /**
+   * A prover at `size`, for several proofs. It keeps every tile that it touches: not to be kept itself.
+   *
+   * @throws {ServiceError} `range_invalid`
+   */
+  prover(size: number): Prover {
+    this.#checkRange(
+      isUint(size) && size <= this.head().size,
+      `size ${size} is not from 0 to ${this.head().size}`,
+    )
+    return new Prover(nativePrimitives, size, this.#reader())
+  }
+
+  #reader(): NodeReader {
+    return treeReader(this.edge(), { readTile: (level, index) => this.#fullTile(level, index) })
+  }
+
+  #fullTile(level: number, index: number): Uint8Array {
+    const tile = this.#tiles.get(`${level}/${index}`, () =>
+      this.#guarded(() => {
+        const bytes = this.#database.tile(level, index)
+        if (bytes !== undefined) this.#checkTop(level, index, bytes)
+        return bytes
+      }),
+    )
+    if (tile !== undefined) return tile
+    return this.#guarded(() => {
+      throw new LedgerError('state_damaged', `tile ${level}/${index} is full and not there`)
+    })
+  }
+
+  /** The tile above has this tile's root; at the top stands the edge, whose root is the signed one. */
+  #checkTop(level: number, index: number, bytes: Uint8Array): void {
+    const edge = this.edge()
+    const above = Math.floor(index / TILE_WIDTH)
+    const hashes =
+      above === fullTileCount(edge.size, level + 1)
+        ? edge.partialTile(level + 1)
+        : this.#fullTile(level + 1, above)
+    const top = topOf(tileRows(hashNode, bytes))
+    if (Buffer.compare(hashAt(hashes, index % TILE_WIDTH), top) === 0) return
+    throw new StoreError(
+      'tile_corrupt',
+      `tile ${level}/${index} does not have the root that the tile above says`,
+    )
+  }
+
+  /** Runs a read. What it finds damaged stops the log: nothing more may be decided or proven on it. */
+  #guarded<T>(read: () => T): T {
+    try {
+      return read()
+    } catch (thrown) {
+      if (thrown instanceof Error && isDamage(thrown)) this.#onDamage(thrown)
+      throw thrown
+    }
+  }
+
+  #checkRange(condition: boolean, message: string): void {
+    if (!condition) throw new ServiceError('range_invalid', message)
+  }
+}
+
+const hashNode = nodeHasher(nativePrimitives)
+
+/** Whether an error says that what is on disk is not what was written, or cannot be read. */
+export function isDamage(error: Error): boolean {
+  if (error instanceof StoreError) return error.fatal && error.code !== 'store_closed'
+  // A stopped log is the consequence of a fatal error, not one itself.
+  if (error instanceof LedgerError) return error.fatal && error.code !== 'log_stopped'
+  return error instanceof MerkleError && error.code === 'tile_malformed'
+}
+
+function isUint(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0
+}

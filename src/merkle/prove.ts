@@ -1,0 +1,198 @@
+/**
+ * @module Inclusion and consistency proofs and roots at any size, from tiles (RFC 9162 §2.1.3, §2.1.4).
+ *
+ * A partial tile of an earlier size is a prefix of today's, so one reader of today's tree proves at every size up to
+ * today's. No I/O of its own; what the reader does is the reader's.
+ */
+import type { Hash, Primitives } from '@trustwarden/proofs'
+import { MerkleError } from './errors.ts'
+import type { HashNode, NodeReader } from './tiles.ts'
+import { emptyRoot, hashAt, nodeHasher, readTile, tileRows } from './tiles.ts'
+import {
+  TILE_WIDTH,
+  checkSize,
+  decompose,
+  exactLog2,
+  splitPoint,
+  tilePosition,
+  tileWidth,
+} from './tree-math.ts'
+import type { Subtree } from './tree-math.ts'
+
+/**
+ * The rows above full tiles, by the tile's array, so that a reader with a cache pays the 255 hashes of a tile once and
+ * a reader without one keeps nothing alive.
+ */
+const rowsOfFullTiles = new WeakMap<Uint8Array, readonly Uint8Array[]>()
+
+/**
+ * Proves against one tree size. Everything computed on the way is kept, so make one for each batch of proofs under one
+ * head, and drop it with the batch: each tile it touches costs 16 KiB.
+ */
+export class Prover {
+  /** The size of the tree that is proven against. */
+  readonly size: number
+  private readonly p: Pick<Primitives, 'sha256'>
+  private readonly reader: NodeReader
+  private readonly hashNode: HashNode
+  private readonly rows = new Map<number, Map<number, readonly Uint8Array[]>>()
+  /** By first leaf: the root of the incomplete subtree from there to the end of the tree. */
+  private readonly rightEdges = new Map<number, Hash>()
+
+  /**
+   * @param reader - Reads every tile of a tree of at least `size` leaves.
+   * @throws {MerkleError} `size_out_of_range` unless `size` is from 0 to 2^53 − 1.
+   */
+  constructor(p: Pick<Primitives, 'sha256'>, size: number, reader: NodeReader) {
+    checkSize(size)
+    this.p = p
+    this.size = size
+    this.reader = reader
+    this.hashNode = nodeHasher(p)
+  }
+
+  /**
+   * The root of the tree (RFC 9162 §2.1.1).
+   *
+   * @throws {MerkleError} `tile_malformed` if the reader gives too few hashes.
+   */
+  root(): Hash {
+    return this.size === 0 ? emptyRoot(this.p) : this.rangeRoot(0, this.size)
+  }
+
+  /**
+   * The inclusion proof of leaf `index`, leaf to root, 32 bytes each, at most 53 (RFC 9162 §2.1.3.1).
+   *
+   * @throws {MerkleError} `index_out_of_range` unless 0 ≤ index < size; `tile_malformed`.
+   */
+  inclusion(index: number): Hash[] {
+    if (!Number.isSafeInteger(index) || index < 0 || index >= this.size) {
+      const rule = `leaf index is ${index}, must be from 0 and below the size ${this.size}`
+      throw new MerkleError('index_out_of_range', rule)
+    }
+    const path: Hash[] = []
+    let start = 0
+    let end = this.size
+    while (end - start > 1) {
+      const middle = start + splitPoint(end - start)
+      if (index < middle) {
+        path.push(this.rangeRoot(middle, end))
+        end = middle
+      } else {
+        path.push(this.rangeRoot(start, middle))
+        start = middle
+      }
+    }
+    return path.reverse()
+  }
+
+  /**
+   * The consistency proof from `oldSize` to this size (RFC 9162 §2.1.4.1). Empty where there is nothing to prove: from
+   * size 0 and from this size itself.
+   *
+   * @throws {MerkleError} `size_out_of_range` unless 0 ≤ oldSize ≤ size; `tile_malformed`.
+   */
+  consistency(oldSize: number): Hash[] {
+    checkSize(oldSize, this.size)
+    const path: Hash[] = []
+    if (oldSize === 0) return path
+    let start = 0
+    let end = this.size
+    while (end !== oldSize) {
+      const middle = start + splitPoint(end - start)
+      if (oldSize <= middle) {
+        path.push(this.rangeRoot(middle, end))
+        end = middle
+      } else {
+        path.push(this.rangeRoot(start, middle))
+        start = middle
+      }
+    }
+    // The verifier has the old root itself; only a part of it has to be said.
+    if (start > 0) path.push(this.rangeRoot(start, end))
+    return path.reverse()
+  }
+
+  /** The root over the leaves from `start` to `end`, one of RFC 9162's ranges. A copy: proofs outlive tiles. */
+  private rangeRoot(start: number, end: number): Hash {
+    const height = exactLog2(end - start)
+    if (height !== undefined) return this.nodeAt({ height, index: start / (end - start) }).slice()
+    // Only the rightmost range at each level is incomplete, so `start` alone names it.
+    const known = this.rightEdges.get(start)
+    if (known !== undefined) return known.slice()
+    let root: Hash | undefined
+    for (const subtree of decompose(start, end).toReversed()) {
+      const hash = this.nodeAt(subtree)
+      root = root === undefined ? hash : this.hashNode(hash, root)
+    }
+    if (root === undefined) return emptyRoot(this.p)
+    this.rightEdges.set(start, root)
+    return root.slice()
+  }
+
+  private nodeAt(subtree: Subtree): Hash {
+    const { level, tileIndex, row, offset } = tilePosition(subtree)
+    const hashes = this.rowsOf(level, tileIndex)[row]
+    if (hashes === undefined) {
+      throw new MerkleError('tile_malformed', `tile ${level}/${tileIndex} has no row ${row}`)
+    }
+    return hashAt(hashes, offset)
+  }
+
+  private rowsOf(level: number, tileIndex: number): readonly Uint8Array[] {
+    let rowsOfLevel = this.rows.get(level)
+    if (rowsOfLevel === undefined) {
+      rowsOfLevel = new Map()
+      this.rows.set(level, rowsOfLevel)
+    }
+    let rows = rowsOfLevel.get(tileIndex)
+    if (rows === undefined) {
+      const width = tileWidth(this.size, level, tileIndex)
+      const tile = readTile(this.reader, level, tileIndex, width)
+      rows = width === TILE_WIDTH ? rowsOfFullTiles.get(tile) : undefined
+      if (rows === undefined) {
+        rows = tileRows(this.hashNode, tile)
+        if (width === TILE_WIDTH) rowsOfFullTiles.set(tile, rows)
+      }
+      rowsOfLevel.set(tileIndex, rows)
+    }
+    return rows
+  }
+}
+
+/**
+ * Proves that leaf `index` is in the tree of `size` leaves: `Prover.inclusion` for a single proof.
+ *
+ * @throws {MerkleError} `index_out_of_range`; `size_out_of_range`; `tile_malformed`.
+ */
+export function proveInclusion(
+  p: Pick<Primitives, 'sha256'>,
+  index: number,
+  size: number,
+  reader: NodeReader,
+): Hash[] {
+  return new Prover(p, size, reader).inclusion(index)
+}
+
+/**
+ * Proves that the tree of `newSize` leaves extends that of `oldSize`: `Prover.consistency` for a single proof.
+ *
+ * @throws {MerkleError} `size_out_of_range`; `tile_malformed`.
+ */
+export function proveConsistency(
+  p: Pick<Primitives, 'sha256'>,
+  oldSize: number,
+  newSize: number,
+  reader: NodeReader,
+): Hash[] {
+  return new Prover(p, newSize, reader).consistency(oldSize)
+}
+
+/**
+ * The root of the tree at `size`: `Prover.root` for a single size.
+ *
+ * @throws {MerkleError} `size_out_of_range`; `tile_malformed`.
+ */
+export function rootAt(p: Pick<Primitives, 'sha256'>, size: number, reader: NodeReader): Hash {
+  return new Prover(p, size, reader).root()
+}

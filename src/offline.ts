@@ -1,0 +1,75 @@
+/**
+ * @module A log that no process serves, for the commands that read it again: its rules without its keys.
+ */
+import { type Genesis, type Hash, parseCertificate } from '@trustwarden/proofs'
+import { ALL_FOLDS, composeRules, readGenesis, type Rules } from './build.ts'
+import { systemClock } from './clock.ts'
+import type { Signer } from './crypto.ts'
+import { databasePath, DirectoryError, type Paths, readDescription } from './directory.ts'
+import { foldSpecs } from './ledger/rebuild.ts'
+import { rootOf } from './service-keys.ts'
+import { Database } from './store/database.ts'
+import { HeadRecord } from './store/head-record.ts'
+import { type KeptJournals, openKeepingJournals } from './store/journals.ts'
+
+/** What an offline command needs of a log that no process serves. */
+export interface OfflineLog {
+  readonly database: Database
+  readonly headRecord: HeadRecord
+  readonly journals: KeptJournals
+  readonly genesis: Genesis
+  readonly hash: Hash
+  readonly rules: Rules
+  close(): Promise<void>
+}
+
+const NO_KEYS: Signer = {
+  alg: 'EdDSA',
+  spki: new Uint8Array(0),
+  publicKey: new Uint8Array(0),
+  sign: () => {
+    throw new DirectoryError('an offline command has no keys')
+  },
+}
+
+/**
+ * Opens a log without its keys: rules that register and rebuild, and nothing that signs.
+ *
+ * @throws DirectoryError, StoreError (`store_locked`, `head_record_locked` while a service runs)
+ */
+export async function openOffline(paths: Pick<Paths, 'data' | 'head'>): Promise<OfflineLog> {
+  const description = readDescription(paths.data)
+  const { origin, trustDomain } = description
+  const headRecord = await HeadRecord.open(paths.head, { origin })
+  let closeStore = (): Promise<void> => Promise.resolve()
+  const close = async (): Promise<void> => {
+    try {
+      await closeStore()
+    } finally {
+      await headRecord.close()
+    }
+  }
+  try {
+    const { store, journals } = await openKeepingJournals(databasePath(paths.data))
+    closeStore = () => store.close()
+    const database = await Database.open({ store, origin, folds: foldSpecs(ALL_FOLDS) })
+    const { genesis, hash } = readGenesis(database, description)
+    const unavailable = () => Promise.reject(new DirectoryError('an offline command has no keys'))
+    const rules = composeRules({
+      origin,
+      trustDomain,
+      serviceSpki: genesis.keys.service,
+      authority: {
+        notAfterMs: parseCertificate(rootOf(genesis)).notAfterMs,
+        issueSvid: unavailable,
+      },
+      permitSigner: NO_KEYS,
+      policies: { find: () => Promise.resolve(undefined), tryOut: unavailable },
+      clock: systemClock,
+    })
+    return { database, headRecord, journals, genesis, hash, rules, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}

@@ -1,0 +1,53 @@
+/**
+ * @module Answers: strict JSON, and RFC 9457 problem documents as errors.
+ */
+import {
+  jsonObject,
+  type JsonObject,
+  jsonString,
+  type JsonValue,
+  parseJson,
+} from '@trustwarden/proofs'
+import { inSdkWords, isServiceCode, TrustWardenError } from './errors.ts'
+import type { HttpAnswer } from './transport.ts'
+
+/** Bytes of an answer: one entry is 64 KiB, a batch of a thousand receipts far below. */
+export const ANSWER_BYTES_MAX = 33_554_432
+/** Reads an answer as one JSON object. @throws ProofError */
+export function objectOf(bytes: Uint8Array): JsonObject {
+  return jsonObject(parseJson(bytes, { maxBytes: ANSWER_BYTES_MAX }), 'answer')
+}
+
+/** The receipt in an answer, unread; undefined for an answer that has none. */
+export function receiptIn(bytes: Uint8Array): JsonValue | undefined {
+  try {
+    return objectOf(bytes)['receipt']
+  } catch {
+    return undefined
+  }
+}
+
+/** Turns an answer that is no success into an error: an RFC 9457 document, or whatever else came. */
+export function problemOf(answer: HttpAnswer): TrustWardenError {
+  let value: JsonValue
+  try {
+    value = objectOf(answer.bytes)
+  } catch (cause) {
+    const why = `answer of status ${answer.status} is no problem document`
+    return new TrustWardenError('answer_malformed', why, { status: answer.status, cause })
+  }
+  return problemIn(value, answer.status)
+}
+
+/** Turns a problem document into an error; one that is none into `answer_malformed`, which is thrown. */
+export function problemIn(value: JsonValue | undefined, httpStatus?: number): TrustWardenError {
+  return inSdkWords('answer_malformed', 'problem', () => {
+    const problem = jsonObject(value, 'problem')
+    const code = jsonString(problem['code'], 'code')
+    const detail = typeof problem['detail'] === 'string' ? problem['detail'] : code
+    const said = typeof problem['status'] === 'number' ? problem['status'] : undefined
+    const status = httpStatus ?? said
+    if (isServiceCode(code)) return new TrustWardenError(code, detail, { status })
+    return new TrustWardenError('service_refused', `${code}: ${detail}`, { status })
+  })
+}

@@ -1,0 +1,221 @@
+/**
+ * @module Reading a log by signed requests: entries, agents, bundles, proofs. What is read counts as far as a
+ * receipt or a proof under the trust anchor shows it.
+ */
+import {
+  decodeBundle,
+  decodeEntry,
+  disclosureDigest,
+  type Entry,
+  formatTilePath,
+  fromBase64url,
+  type Hash,
+  type Head,
+  jsonArray,
+  type JsonObject,
+  jsonString,
+  leafHash,
+  parseEntryStatement,
+  parseReceipt,
+  readCommitments,
+  type Receipt,
+  TILE_WIDTH,
+  verifyInclusion,
+} from '@trustwarden/proofs'
+import { type CallOptions, outcomeWord, type TrustWarden } from './client.ts'
+import { inSdkWords, TrustWardenError } from './errors.ts'
+import { collectEvidence, type EvidenceOptions } from './evidence.ts'
+import type { StatementSigner } from './statement.ts'
+
+/** An entry that was read, its inclusion verified. */
+export interface ReadEntry {
+  readonly index: number
+  readonly kind: string
+  /** Ledger time, ms. */
+  readonly timeMs: number
+  /** The result word of FORMAT §6. */
+  readonly outcome: string
+  readonly entry: Entry
+  readonly receipt: Receipt
+  /** What is still disclosed; each has its digest in the statement. Erased ones are missing. */
+  readonly disclosures: readonly string[]
+}
+
+/** An entry with its inclusion proof under a head that the caller chose. */
+export interface ProvenEntry {
+  readonly index: number
+  readonly bytes: Uint8Array
+  readonly entry: Entry
+  readonly path: readonly Hash[]
+  readonly disclosures: readonly string[]
+}
+
+/** Reads one entry and opens its receipt. @throws TrustWardenError `receipt_invalid`, and as a read */
+export async function readEntry(
+  client: TrustWarden,
+  signer: StatementSigner,
+  index: number,
+  options: CallOptions = {},
+): Promise<ReadEntry> {
+  checkIndex(index)
+  const answer = await client.read(signer, `/v1/entries/${index}`, options)
+  const receipt = inSdkWords('receipt_invalid', 'receipt', () =>
+    parseReceipt(answer['receipt'] ?? null),
+  )
+  if (receipt.index !== index)
+    throw new TrustWardenError('receipt_mismatch', `receipt: of entry ${receipt.index}`)
+  const { entry } = client.open(receipt)
+  return {
+    index,
+    kind: entry.kind,
+    timeMs: entry.timeMs,
+    outcome: outcomeWord(entry.outcome),
+    entry,
+    receipt,
+    disclosures: disclosuresOf(client, entry, answer),
+  }
+}
+
+/** A person who reads: a reader or an operator everything, an owner the entries of its agents. */
+export class Reader {
+  readonly client: TrustWarden
+  readonly #signer: StatementSigner
+
+  /** @param signer - Such as `key.as('reader')`. */
+  constructor(client: TrustWarden, signer: StatementSigner) {
+    this.client = client
+    this.#signer = signer
+  }
+
+  /** Reads one entry with its receipt and the disclosures that are still there. */
+  async entry(index: number, options: CallOptions = {}): Promise<ReadEntry> {
+    return readEntry(this.client, this.#signer, index, options)
+  }
+
+  /** What the service says of an agent instance, unverified but for its lineage, which `verifyLineage` checks. */
+  async agent(instance: string, options: CallOptions = {}): Promise<JsonObject> {
+    const path = `/v1/agents/${encodeURIComponent(instance)}`
+    return this.client.read(this.#signer, path, options)
+  }
+
+  /**
+   * Reads an entry bundle: entries 256·`number` to the bundle's end, or to the log's.
+   *
+   * @returns The entries as bytes; nothing shows yet that they are in the log.
+   */
+  async bundle(
+    number: number,
+    size: number,
+    options: CallOptions = {},
+  ): Promise<readonly Uint8Array[]> {
+    const width = Math.min(TILE_WIDTH, size - number * TILE_WIDTH)
+    const path = inSdkWords('argument_invalid', 'bundle', () =>
+      formatTilePath({ level: 'entries', index: number, width }),
+    )
+    const bytes = await this.client.readBytes(this.#signer, `/${path}`, options)
+    return inSdkWords('answer_malformed', path, () => decodeBundle(bytes, width))
+  }
+
+  /**
+   * Reads an entry and proves it under `head`, so that several entries stand under one head.
+   *
+   * @throws TrustWardenError `receipt_invalid`, and as a read.
+   */
+  async proven(index: number, head: Head, options: CallOptions = {}): Promise<ProvenEntry> {
+    const { receipt, entry, disclosures } = await this.entry(index, options)
+    const path = await this.inclusion(index, head.size, options)
+    const bytes = receipt.entry
+    const { primitives } = this.client
+    inSdkWords('receipt_invalid', `entry ${index}`, () =>
+      verifyInclusion(primitives, {
+        leafIndex: index,
+        treeSize: head.size,
+        leafHash: leafHash(primitives, bytes),
+        path,
+        root: head.root,
+      }),
+    )
+    return { index, bytes, entry, path, disclosures }
+  }
+
+  /** Reads the entries `start` to `end` (exclusive) of one bundle. They have to be proven: `proven`. */
+  async range(
+    start: number,
+    end: number,
+    options: CallOptions = {},
+  ): Promise<readonly { readonly index: number; readonly entry: Entry }[]> {
+    const number = Math.floor(start / TILE_WIDTH)
+    const bundle = await this.bundle(number, end, options)
+    const skipped = start - number * TILE_WIDTH
+    return bundle.slice(skipped).map((bytes, at) => {
+      const entry = inSdkWords('answer_malformed', 'bundle', () => decodeEntry(bytes))
+      return { index: start + at, entry }
+    })
+  }
+
+  /**
+   * Collects everything that proves the action at `index` into one file (FORMAT §12), which anybody can verify
+   * offline.
+   *
+   * @throws TrustWardenError `evidence_incomplete`, and as a read.
+   */
+  async evidence(index: number, options: EvidenceOptions = {}): Promise<Uint8Array> {
+    return collectEvidence(this, index, options)
+  }
+
+  /** Reads an inclusion proof; nothing is verified. */
+  async inclusion(
+    index: number,
+    size: number,
+    options: CallOptions = {},
+  ): Promise<readonly Hash[]> {
+    const path = `/v1/proofs/inclusion?index=${index}&size=${size}`
+    const answer = await this.client.read(this.#signer, path, options)
+    return inSdkWords('answer_malformed', path, () =>
+      jsonArray(answer['path'], 'path').map((hash) => fromBase64url(jsonString(hash, 'path'))),
+    )
+  }
+
+  /**
+   * Searches back from `from` (exclusive) for the nearest entry that `isWanted`, by whole bundles.
+   *
+   * @returns Its index, or undefined. What is found has to be proven: `proven`.
+   */
+  async findBefore(
+    from: number,
+    isWanted: (entry: Entry) => boolean,
+    options: CallOptions = {},
+  ): Promise<number | undefined> {
+    for (let end = from; end > 0; ) {
+      const start = Math.floor((end - 1) / TILE_WIDTH) * TILE_WIDTH
+      const entries = await this.range(start, end, options)
+      const found = entries.findLast(({ entry }) => isWanted(entry))
+      if (found !== undefined) return found.index
+      end = start
+    }
+    return undefined
+  }
+
+  /** Connects all heads that the client saw by consistency proofs, now. @throws TrustWardenError `log_forked` */
+  async confirmHeads(options: CallOptions = {}): Promise<void> {
+    await this.client.confirmHeads(this.#signer, options)
+  }
+}
+
+function checkIndex(index: number): void {
+  if (!Number.isSafeInteger(index) || index < 0)
+    throw new TrustWardenError('argument_invalid', 'index: must be an integer from 0')
+}
+
+/** The disclosures of an answer, each held against the statement's digests. */
+function disclosuresOf(client: TrustWarden, entry: Entry, answer: JsonObject): readonly string[] {
+  return inSdkWords('answer_malformed', 'disclosures', () => {
+    const known = new Set(readCommitments(parseEntryStatement(entry).payload))
+    return jsonArray(answer['disclosures'] ?? [], 'disclosures').map((value) => {
+      const text = jsonString(value, 'disclosure')
+      if (!known.has(disclosureDigest(client.primitives, text)))
+        throw new TrustWardenError('answer_malformed', 'disclosures: one that was not committed to')
+      return text
+    })
+  })
+}

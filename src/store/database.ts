@@ -1,0 +1,452 @@
+/**
+ * @module One log on a store: entries, tiles, folds, pinned and erasable values, batch records (DESIGN §5).
+ *
+ * Reads check what they read and fail by name; a commit is one durable write. It knows nothing of statements,
+ * signatures or tree arithmetic: tiles, roots and heads come from the ledger. The walk over everything at start-up is
+ * in start-checks.ts, erasure in erasure.ts.
+ */
+import { Batch } from './batch.ts'
+import type { CommittedState, CommittedValue, FoldRow, ViewedState } from './batch.ts'
+import { decodeBatchRecord } from './batch-record.ts'
+import type { BatchRecord } from './batch-record.ts'
+import { equalBytes } from './bytes.ts'
+import { BundleReader, readTile } from './bundle-reader.ts'
+import { formatSet, planCommit } from './commit.ts'
+import type { CommitInput, CommitPlan, LastBatch, PendingBundle } from './commit.ts'
+import { formatRun } from './entry-run.ts'
+import { StoreError, checkStore } from './errors.ts'
+import { sha256 } from './hash.ts'
+import { FoldKeys, KeyDoubt } from './key-filter.ts'
+import { BUNDLE_ENTRIES, Keys, readU16, u64 } from './keys.ts'
+import { formatMeta, loadState, openBatchRecord, readBatchRecord } from './load.ts'
+import type { FoldState, LoadedState } from './load.ts'
+import { SetDigest, digestOf, openSealed, sealValue } from './sealed.ts'
+import type { Op, Store } from './store.ts'
+
+/** A fold's place in the database. Ids are never given to another fold. */
+export interface FoldSpec {
+  /** 0–255. */
+  readonly id: number
+  /** For messages. */
+  readonly name: string
+  /** Kept in memory whole; read there. For small folds. */
+  readonly resident: boolean
+}
+
+/** Which log of which store. */
+export interface DatabaseOptions {
+  readonly store: Store
+  /** The log's origin (C2SP tlog-checkpoint). */
+  readonly origin: string
+  /** Every fold of the log: the same set for `create` and each `open`. */
+  readonly folds: readonly FoldSpec[]
+}
+
+/** Reads one fold as it was committed last. */
+export interface FoldReader {
+  readonly spec: FoldSpec
+  /** Count of keys. */
+  count(): number
+  /** @throws {StoreError} `value_corrupt` if the stored value is not the one written under `key`; `store_failed` */
+  get(key: Uint8Array): Uint8Array | undefined
+  /** Rows whose keys begin with `prefix`, ascending. @throws {StoreError} as `get` */
+  scan(prefix?: Uint8Array): AsyncIterable<FoldRow>
+}
+
+/** A fold's set digest, to compare a fold with its rebuild. */
+export interface FoldDigest {
+  readonly id: number
+  readonly name: string
+  readonly count: number
+  /** Sum of SHA-256(key ‖ value) mod 2^256, 32 bytes big-endian. Key is the whole key in the store. */
+  readonly sum: Uint8Array
+}
+
+const NO_PREFIX = new Uint8Array(0)
+
+/** The database of one log. One process, one writer: `begin` and `commit` are the writer's alone, reads are anybody's. */
+export class Database implements CommittedState, ViewedState {
+  /** For this folder's own modules. */
+  readonly store: Store
+  /** For this folder's own modules. */
+  readonly keys: Keys
+  readonly #folds: ReadonlyMap<number, FoldState>
+  // Changed by commit alone, after its write has succeeded.
+  #last: LastBatch | undefined
+  #pending: PendingBundle
+  #sets: ReadonlyMap<number, SetDigest>
+  /** Erased values by the entry that ordered it, until they are gone: what to search the files for. */
+  readonly #erased = new Map<number, readonly Uint8Array[]>()
+  #open: Batch | undefined
+  #committing = false
+  readonly #bundles: BundleReader
+  readonly #foldKeys: FoldKeys
+  /** Keys that a view found in doubt, and that are being looked for. */
+  readonly #looking = new Set<Promise<void>>()
+  #onDamage: (error: Error) => void = () => undefined
+
+  private constructor(store: Store, keys: Keys, state: LoadedState) {
+    this.store = store
+    this.keys = keys
+    this.#bundles = new BundleReader(store, keys)
+    this.#last = state.last
+    this.#pending = state.pending
+    this.#sets = state.sets
+    this.#folds = state.folds
+    const onDisk = [...state.sets].filter(([id]) => state.folds.get(id)?.resident === undefined)
+    this.#foldKeys = new FoldKeys(
+      store,
+      keys,
+      new Map(onDisk.map(([id, { count }]) => [id, count])),
+    )
+  }
+
+  /**
+   * Makes the database of a new log in an empty store.
+   *
+   * @throws {StoreError} `store_exists` if the store holds anything; `store_failed`
+   */
+  static async create(options: DatabaseOptions): Promise<Database> {
+    const { store, origin, folds } = options
+    for await (const _row of store.scan({ gte: NO_PREFIX, lt: Uint8Array.of(0xff), limit: 1 })) {
+      throw new StoreError('store_exists', 'the store is not empty')
+    }
+    const keys = new Keys(origin)
+    const rows: [key: Uint8Array, value: Uint8Array][] = [[keys.meta(), formatMeta(origin)]]
+    for (const { id } of folds) rows.push([keys.setDigest(id), formatSet(new SetDigest())])
+    const ops = rows.map(
+      ([key, value]): Op => ({ type: 'put', key, value: sealValue(value, digestOf(key, value)) }),
+    )
+    // One write: a crash before it leaves an empty store, on which `create` can be called again.
+    await store.write(ops)
+    return Database.open(options)
+  }
+
+  /**
+   * Opens a log's database: reads its last batch, the entries behind the last full bundle, the set digests and the
+   * resident folds, and checks each. What it does not read the functions of start-checks.ts do.
+   *
+   * @throws {StoreError} any code of errors.ts about what is stored, `store_failed`
+   */
+  static async open(options: DatabaseOptions): Promise<Database> {
+    const { store, origin } = options
+    const keys = new Keys(origin)
+    return new Database(store, keys, await loadState(store, keys, origin, options.folds))
+  }
+
+  /** Count of entries. */
+  get size(): number {
+    return this.#last?.record.size ?? 0
+  }
+
+  /** The last batch's record, with the last head. Undefined before the first batch. */
+  lastBatch(): BatchRecord | undefined {
+    return this.#last?.record
+  }
+
+  /** SHA-256 of the last record as encoded: what the next one will name. */
+  lastBatchDigest(): Uint8Array | undefined {
+    return this.#last?.digest
+  }
+
+  /** The record of the batch that ended at `size`. @throws {StoreError} `batch_record_corrupt` */
+  batchRecord(size: number): BatchRecord | undefined {
+    const bytes = readBatchRecord(this.store, this.keys, size)
+    return bytes === undefined ? undefined : decodeBatchRecord(bytes, size)
+  }
+
+  /**
+   * The records of batches that ended above `aboveSize` (default: all), ascending, or descending with `reverse`.
+   *
+   * @throws {StoreError} `batch_record_corrupt` while stepping
+   */
+  async *batchRecords(aboveSize = 0, reverse = false): AsyncIterable<BatchRecord> {
+    const { lt } = this.keys.range('r')
+    const gte = this.keys.batchRecord(aboveSize + 1)
+    for await (const row of this.store.scan({ gte, lt, reverse })) {
+      const size = this.keys.indexOf(row.key)
+      yield decodeBatchRecord(openBatchRecord(row.key, row.value, size), size)
+    }
+  }
+
+  /**
+   * Entry `index`, checked against its leaf hash; undefined at and above the size.
+   *
+   * @throws {StoreError} `entry_missing`, `entry_mismatch`, `bundle_corrupt`, `tile_corrupt`, `store_failed`
+   */
+  entry(index: number): Uint8Array | undefined {
+    this.store.checkUsable()
+    if (!(index >= 0 && index < this.size)) return undefined
+    const { first, entries } = this.#pending
+    if (index >= first) return entries[index - first]
+    return this.#bundles.entry(index)
+  }
+
+  /** Entries `first` … `first + count − 1`, fewer at the end of the log. @throws {StoreError} as `entry` */
+  *entries(first: number, count: number): IterableIterator<Uint8Array> {
+    const end = Math.min(first + count, this.size)
+    for (let index = first; index < end; index++) {
+      const entry = this.entry(index)
+      if (entry === undefined) return
+      yield entry
+    }
+  }
+
+  /**
+   * Bundle `number` as bytes (C2SP tlog-tiles entry bundle): its first `width` entries, 1–256. Undefined if the log
+   * does not have them yet.
+   *
+   * @throws {StoreError} as `entry`
+   */
+  bundle(number: number, width: number = BUNDLE_ENTRIES): Uint8Array | undefined {
+    this.store.checkUsable()
+    const first = number * BUNDLE_ENTRIES
+    const known = number >= 0 && width >= 1 && width <= BUNDLE_ENTRIES && first + width <= this.size
+    if (!known) return undefined
+    return formatRun([...this.entries(first, width)])
+  }
+
+  /**
+   * The full tile, 8,192 bytes; undefined if it is not full yet. Partial tiles are not stored.
+   *
+   * @throws {StoreError} `tile_corrupt` if it is full and not there, or of another length
+   */
+  tile(level: number, index: number): Uint8Array | undefined {
+    if (index < 0 || (index + 1) * BUNDLE_ENTRIES ** (level + 1) > this.size) return undefined
+    return readTile(this.store, this.keys, level, index)
+  }
+
+  /** Hashes of the leaves behind the last full level-0 tile, from leaf `pendingFirst()` on. */
+  pendingLeafHashes(): readonly Uint8Array[] {
+    return this.#pending.leafHashes
+  }
+
+  /** Index of the first entry behind the last full bundle. */
+  pendingFirst(): number {
+    return this.#pending.first
+  }
+
+  /** The pinned bytes with this SHA-256. @throws {StoreError} `value_corrupt` if they have another */
+  pinned(digest: Uint8Array): Uint8Array | undefined {
+    const key = this.keys.pinned(digest)
+    const bytes = this.store.get(key)
+    if (bytes !== undefined && !equalBytes(sha256(bytes), digest)) {
+      throw new StoreError('value_corrupt', `the pinned value ${this.keys.nameOf(key)} has changed`)
+    }
+    return bytes
+  }
+
+  /** The erasable value `ordinal` of entry `index`, unchecked: its digest is in the leaf. */
+  erasableValue(index: number, ordinal: number): Uint8Array | undefined {
+    return this.store.get(this.keys.erasable(index, ordinal))
+  }
+
+  /** All erasable values of entry `index` that are there, by ordinal, unchecked: their digests are in the leaf. */
+  async erasable(index: number): Promise<Map<number, Uint8Array>> {
+    const values = new Map<number, Uint8Array>()
+    const range = this.keys.range('x', u64(index))
+    for await (const { key, value } of this.store.scan(range)) {
+      values.set(readU16(this.keys.rest(key, 8), 0), value)
+    }
+    return values
+  }
+
+  /** A reader of a fold. @throws {StoreError} `fold_unknown` */
+  fold(id: number): FoldReader {
+    const { spec } = this.#fold(id)
+    return {
+      spec,
+      count: () => this.#sets.get(id)?.count ?? 0,
+      get: (key) => this.viewFold(id, key)?.value,
+      scan: (prefix = NO_PREFIX) => this.#scanFold(spec, prefix),
+    }
+  }
+
+  /** The folds that the database was opened with. */
+  foldSpecs(): readonly FoldSpec[] {
+    return [...this.#folds.values()].map(({ spec }) => spec)
+  }
+
+  /** The set digests as of the last commit, ascending by id. */
+  foldDigests(): readonly FoldDigest[] {
+    return this.foldSpecs()
+      .map(({ id, name }) => {
+        const set = this.#sets.get(id) ?? new SetDigest()
+        return { id, name, count: set.count, sum: set.sum() }
+      })
+      .sort((a, b) => a.id - b.id)
+  }
+
+  /**
+   * For `Batch`: the committed value of a fold's key.
+   *
+   * @throws {StoreError} `fold_unknown`, `value_corrupt`
+   * @throws {KeyDoubt} if `get` does not find a key that the fold may have: `settle` it, then read again
+   */
+  readFold(fold: number, key: Uint8Array): CommittedValue | undefined {
+    const { spec, resident } = this.#fold(fold)
+    if (resident !== undefined) {
+      this.store.checkUsable()
+      const row = resident.get(key)
+      return row === undefined ? undefined : { value: row.value, digest: undefined }
+    }
+    const stored = this.keys.fold(fold, key)
+    const bytes = this.store.get(stored)
+    if (bytes !== undefined) return openSealed(stored, bytes) ?? this.#corrupt(spec, stored)
+    if (this.#foldKeys.isDoubtful(fold, key)) throw new KeyDoubt(fold, key)
+    return undefined
+  }
+
+  /** For views: as `readFold`, but a key in doubt reads as absent; if it is lost, `onDamage` hears of it. */
+  viewFold(fold: number, key: Uint8Array): CommittedValue | undefined {
+    try {
+      return this.readFold(fold, key)
+    } catch (thrown) {
+      if (!(thrown instanceof KeyDoubt)) throw thrown
+      this.#lookFor(thrown)
+      return undefined
+    }
+  }
+
+  /** Settles a doubt of the writer. @throws {StoreError} `fold_key_lost` if the key is there and `get` does not find it */
+  settle(doubt: KeyDoubt): Promise<void> {
+    return this.#foldKeys.settle(doubt)
+  }
+
+  /** Says whom to tell that a view met damage. One listener, the log's. */
+  onDamage(listener: (error: Error) => void): void {
+    this.#onDamage = listener
+  }
+
+  /** For start-checks.ts: a key that a scan showed. From the end of the scan on, its loss to `get` is noticed. */
+  noteFoldKey(fold: number, key: Uint8Array): void {
+    this.#foldKeys.add(fold, key)
+  }
+
+  /** For `Batch`: rows of a resident fold, ascending. @throws {StoreError} `fold_unknown` if it is none */
+  residentRows(fold: number, prefix: Uint8Array): readonly FoldRow[] {
+    const { resident } = this.#fold(fold)
+    if (resident === undefined) {
+      throw new StoreError('fold_unknown', `fold ${fold} is not a resident one`)
+    }
+    this.store.checkUsable()
+    return resident.rows(prefix)
+  }
+
+  /** Begins a batch. There is one at a time: it ends by `commit` or `drop`. @throws {StoreError} `batch_invalid` */
+  begin(): Batch {
+    checkStore(this.#open === undefined, 'batch_invalid', 'there is an open batch already')
+    const batch = new Batch(this)
+    this.#open = batch
+    return batch
+  }
+
+  /** Ends a batch without a trace. */
+  drop(batch: Batch): void {
+    batch.close()
+    if (this.#open === batch && !this.#committing) this.#open = undefined
+  }
+
+  /**
+   * Writes a batch with its entries: all of it or nothing, durable when the promise resolves. Memory changes after the
+   * write alone. After any error of the write the store answers `store_failed` for good (store.ts).
+   *
+   * @throws {StoreError} `batch_invalid` before anything was written; `store_failed`
+   */
+  async commit(batch: Batch, input: CommitInput): Promise<BatchRecord> {
+    checkStore(this.#open === batch && !this.#committing, 'batch_invalid', 'the batch is not open')
+    this.#committing = true
+    batch.close()
+    try {
+      const { store, keys } = this
+      await this.#settleAll(batch)
+      const base = { store, keys, last: this.#last, pending: this.#pending, sets: this.#sets }
+      const plan = planCommit(base, batch, input)
+      // On disk so far: the batch before. A crash during the write leaves that or all of this batch, and start-up finds
+      // either whole by its batch record. A crash after it leaves this batch with a head record that lags: start-up
+      // verifies the stored head and rolls the record forward (ledger).
+      await store.write(plan.ops)
+      this.#apply(plan)
+      return plan.last.record
+    } finally {
+      this.#committing = false
+      this.#open = undefined
+    }
+  }
+
+  /** For start-checks.ts: a fold's set digest as of the last commit. */
+  setDigest(id: number): SetDigest | undefined {
+    return this.#sets.get(id)
+  }
+
+  /** For erasure.ts: the values that the erasure of entry `job` erased, if this process erased them. */
+  erasedValues(job: number): readonly Uint8Array[] | undefined {
+    return this.#erased.get(job)
+  }
+
+  /** For erasure.ts: lets go of the values of an erasure that is done. */
+  forgetErased(job: number): void {
+    this.#erased.delete(job)
+  }
+
+  /** Settles the keys that a batch writes without having read them: planning reads them, and does not wait. */
+  async #settleAll(batch: Batch): Promise<void> {
+    for (const change of batch.changes()) {
+      if (change.kind !== 'fold') continue
+      try {
+        batch.committed(change.fold, change.key)
+      } catch (thrown) {
+        if (!(thrown instanceof KeyDoubt)) throw thrown
+        await this.settle(thrown)
+      }
+    }
+  }
+
+  #lookFor(doubt: KeyDoubt): void {
+    const looked = this.#foldKeys.look(doubt).catch((error: unknown) => {
+      const closed = error instanceof StoreError && error.code === 'store_closed'
+      if (error instanceof Error && !closed) this.#onDamage(error)
+    })
+    this.#looking.add(looked)
+    void looked.finally(() => this.#looking.delete(looked))
+  }
+
+  #apply(plan: CommitPlan): void {
+    this.#last = plan.last
+    this.#pending = plan.pending
+    this.#sets = plan.sets
+    for (const { fold, key, value } of plan.foldChanges) {
+      const rows = this.#folds.get(fold)?.resident
+      if (value === undefined) rows?.delete(key)
+      else if (rows === undefined) this.#foldKeys.add(fold, key)
+      else rows.set({ key, value })
+    }
+    this.#foldKeys.forget()
+    for (const [job, values] of plan.erased) this.#erased.set(job, values)
+  }
+
+  #fold(id: number): FoldState {
+    const fold = this.#folds.get(id)
+    if (fold === undefined) throw new StoreError('fold_unknown', `there is no fold ${id}`)
+    return fold
+  }
+
+  async *#scanFold(spec: FoldSpec, prefix: Uint8Array): AsyncIterable<FoldRow> {
+    if (spec.resident) {
+      yield* this.residentRows(spec.id, prefix)
+      return
+    }
+    const range = this.keys.range('f', Uint8Array.of(spec.id), prefix)
+    for await (const { key, value } of this.store.scan(range)) {
+      const sealed = openSealed(key, value) ?? this.#corrupt(spec, key)
+      yield { key: this.keys.rest(key, 1), value: sealed.value }
+    }
+  }
+
+  #corrupt(spec: FoldSpec, key: Uint8Array): never {
+    throw new StoreError(
+      'value_corrupt',
+      `fold ${spec.name}: the value of ${this.keys.nameOf(key)} is not the one written`,
+    )
+  }
+}

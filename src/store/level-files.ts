@@ -1,0 +1,181 @@
+/**
+ * @module LevelDB's files, read as bytes without LevelDB: which keys have a value in a table or journal.
+ *
+ * Erasure needs it, since LevelDB itself never shows what is deleted and still there. Reads only what this store
+ * writes: no compression. Checksums are not compared: a file is searched, not trusted.
+ *
+ * @see https://github.com/google/leveldb/blob/main/doc/table_format.md
+ * @see https://github.com/google/leveldb/blob/main/doc/log_format.md
+ */
+import { StoreError } from './errors.ts'
+
+const TABLE_MAGIC = Buffer.from('57fb808b247547db', 'hex')
+const FOOTER_BYTES = 48
+const BLOCK_TRAILER_BYTES = 5
+const INTERNAL_KEY_BYTES = 8
+const TYPE_VALUE = 1
+
+const JOURNAL_BLOCK_BYTES = 32_768
+const JOURNAL_HEADER_BYTES = 7
+const RECORD_FULL = 1
+const RECORD_FIRST = 2
+const RECORD_LAST = 4
+const BATCH_HEADER_BYTES = 12
+
+/**
+ * Each key that has a value in a table (`*.ldb`), whether a later record deletes it or not. One at a time, so that
+ * whoever reads a large table can let others run between two.
+ *
+ * @throws {StoreError} `files_unreadable`, while stepping, if the bytes are not a whole table without compression
+ */
+export function* readTableKeys(table: Uint8Array): IterableIterator<Uint8Array> {
+  const footer = table.subarray(Math.max(0, table.length - FOOTER_BYTES))
+  const magic = footer.subarray(FOOTER_BYTES - TABLE_MAGIC.length)
+  if (Buffer.compare(magic, TABLE_MAGIC) !== 0) throw unreadable('a table has no footer')
+  const handles = new Cursor(footer)
+  handles.handle()
+  const index = handles.handle()
+  for (const [, handle] of readBlock(table, index)) {
+    for (const [key] of readBlock(table, new Cursor(handle).handle())) {
+      const end = key.length - INTERNAL_KEY_BYTES
+      if (end < 0) throw unreadable('a table has a key without sequence number')
+      if (key[end] === TYPE_VALUE) yield key.subarray(0, end)
+    }
+  }
+}
+
+/**
+ * The records of a journal (`*.log`) put together again: a record is cut where a block of 32 KiB ends. What follows
+ * after the last whole record, as a crash or a write in progress leaves it, is given in pieces of its own.
+ */
+export function readJournalRecords(journal: Uint8Array): {
+  readonly records: readonly Uint8Array[]
+  /** What could not be put together. */
+  readonly rest: readonly Uint8Array[]
+} {
+  const records: Uint8Array[] = []
+  const rest: Uint8Array[] = []
+  let parts: Uint8Array[] = []
+  for (let start = 0; start < journal.length; start += JOURNAL_BLOCK_BYTES) {
+    const block = journal.subarray(start, start + JOURNAL_BLOCK_BYTES)
+    let offset = 0
+    while (offset + JOURNAL_HEADER_BYTES <= block.length) {
+      const length = (block[offset + 4] ?? 0) + 256 * (block[offset + 5] ?? 0)
+      const type = block[offset + 6] ?? 0
+      const end = offset + JOURNAL_HEADER_BYTES + length
+      if (type === 0 || type > RECORD_LAST || end > block.length) {
+        rest.push(block.subarray(offset))
+        break
+      }
+      if (type === RECORD_FULL || type === RECORD_FIRST) {
+        rest.push(...parts)
+        parts = []
+      }
+      parts.push(block.subarray(offset + JOURNAL_HEADER_BYTES, end))
+      if (type === RECORD_FULL || type === RECORD_LAST) {
+        records.push(parts.length === 1 ? (parts[0] ?? block) : Buffer.concat(parts))
+        parts = []
+      }
+      offset = end
+    }
+  }
+  return { records, rest: [...rest, ...parts] }
+}
+
+/**
+ * Each key that one journal record, a write batch, puts.
+ *
+ * @throws {StoreError} `files_unreadable`, while stepping
+ */
+export function* readBatchKeys(record: Uint8Array): IterableIterator<Uint8Array> {
+  const cursor = new Cursor(record, BATCH_HEADER_BYTES)
+  while (!cursor.done()) {
+    const type = cursor.byte()
+    if (type > TYPE_VALUE) throw unreadable(`a journal has a record of type ${type}`)
+    const key = cursor.bytes(cursor.varint())
+    if (type !== TYPE_VALUE) continue
+    cursor.bytes(cursor.varint())
+    yield key
+  }
+}
+
+interface BlockHandle {
+  readonly offset: number
+  readonly size: number
+}
+
+function* readBlock(
+  table: Uint8Array,
+  { offset, size }: BlockHandle,
+): IterableIterator<readonly [key: Uint8Array, value: Uint8Array]> {
+  const end = offset + size
+  if (end + BLOCK_TRAILER_BYTES > table.length)
+    throw unreadable('a table is shorter than its index')
+  if (table[end] !== 0) throw unreadable('a table is compressed')
+  const block = table.subarray(offset, end)
+  if (size < 4) throw unreadable('a table has a block without restarts')
+  const restarts = new DataView(block.buffer, block.byteOffset, size).getUint32(size - 4, true)
+  const entries = size - 4 * (restarts + 1)
+  if (entries < 0) throw unreadable('a table has a block with too many restarts')
+  const cursor = new Cursor(block.subarray(0, entries))
+  let key: Uint8Array = new Uint8Array(0)
+  while (!cursor.done()) {
+    const shared = cursor.varint()
+    const unshared = cursor.varint()
+    const valueLength = cursor.varint()
+    if (shared > key.length) throw unreadable('a table has a key that shares more than there is')
+    key = Buffer.concat([key.subarray(0, shared), cursor.bytes(unshared)])
+    yield [key, cursor.bytes(valueLength)]
+  }
+}
+
+/** Reads bytes one after the other; past the end is `files_unreadable`. */
+class Cursor {
+  readonly #bytes: Uint8Array
+  #offset: number
+
+  constructor(bytes: Uint8Array, offset = 0) {
+    this.#bytes = bytes
+    this.#offset = offset
+  }
+
+  done(): boolean {
+    return this.#offset >= this.#bytes.length
+  }
+
+  byte(): number {
+    const byte = this.#bytes[this.#offset++]
+    if (byte === undefined) throw unreadable('a file ends inside a record')
+    return byte
+  }
+
+  /** LevelDB's varint: 7 bits a byte, least first. */
+  varint(): number {
+    let value = 0
+    let unit = 1
+    for (;;) {
+      const byte = this.byte()
+      value += (byte % 128) * unit
+      if (byte < 128) break
+      unit *= 128
+    }
+    if (!Number.isSafeInteger(value)) throw unreadable('a file has a length beyond 2^53')
+    return value
+  }
+
+  bytes(length: number): Uint8Array {
+    const end = this.#offset + length
+    if (end > this.#bytes.length) throw unreadable('a file ends inside a record')
+    const bytes = this.#bytes.subarray(this.#offset, end)
+    this.#offset = end
+    return bytes
+  }
+
+  handle(): BlockHandle {
+    return { offset: this.varint(), size: this.varint() }
+  }
+}
+
+function unreadable(rule: string): StoreError {
+  return new StoreError('files_unreadable', rule)
+}

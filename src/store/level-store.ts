@@ -1,0 +1,297 @@
+/**
+ * @module The store on LevelDB: the only file that imports `level`.
+ *
+ * Compression is off, so that erased bytes can be searched for. LevelDB's own checks are not reached from Node
+ * (neither `paranoid_checks` nor `verify_checksums` is exposed): integrity is database.ts's.
+ */
+import { existsSync, mkdirSync, realpathSync } from 'node:fs'
+import { join } from 'node:path'
+import { Level } from 'level'
+import { plain } from './bytes.ts'
+import { StoreError } from './errors.ts'
+import { ScanTracker } from './scan-tracker.ts'
+import type { KeyRange, Op, Row, ScanRange, Store } from './store.ts'
+
+/**
+ * Bytes that LevelDB gathers in memory, and in one journal, before it writes a table. 64 MiB: at 10,000 entries of
+ * 1.2 KB a second a table every 4 s. Two such buffers can be unwritten at once, which is why start-up re-reads twice
+ * as much (DESIGN §5).
+ */
+export const WRITE_BUFFER_BYTES: number = 64 * 1024 * 1024
+
+const SCAN_ROWS = 1000
+const SCAN_BYTES = 1024 * 1024
+
+type Bytes = Uint8Array
+type LevelDatabase = Level<Bytes, Bytes>
+
+/** How a LevelDB store is opened. */
+export interface LevelStoreOptions {
+  /**
+   * False leaves the fsync of each write out, so that a test can show that it notices. Default true: nothing else is
+   * durable.
+   */
+  readonly durable?: boolean
+  /** Bytes of the write buffer, for tests that need tables early. Default `WRITE_BUFFER_BYTES`. */
+  readonly writeBufferBytes?: number
+}
+
+/** A store in a directory of its own. Make it by `create` or `open`. */
+export class LevelStore implements Store {
+  readonly directory: string
+  readonly #db: LevelDatabase
+  readonly #close: () => Promise<void>
+  readonly #durable: boolean
+  readonly #scans = new ScanTracker()
+  /** The first failure. Set once, never cleared: the handle is not used again. */
+  #failure: unknown
+  #failed = false
+  #closing: Promise<void> | undefined
+  /** Ends when the last write called so far has ended: writes take effect in the order of their calls. */
+  #lastWrite: Promise<void> = Promise.resolve()
+
+  private constructor(directory: string, opened: OpenedLevel, durable: boolean) {
+    this.directory = directory
+    this.#db = opened.db
+    this.#close = opened.close
+    this.#durable = durable
+  }
+
+  /**
+   * Makes an empty store; the directory may exist, but holds no database.
+   *
+   * @throws {StoreError} `store_exists`, `store_locked`, `store_open_failed`
+   */
+  static async create(directory: string, options: LevelStoreOptions = {}): Promise<LevelStore> {
+    if (hasDatabase(directory)) {
+      throw new StoreError('store_exists', `there is a database in ${directory} already`)
+    }
+    return LevelStore.#start(directory, true, options)
+  }
+
+  /**
+   * Opens an existing store and makes none. LevelDB replays its journals now and deletes them: whoever may need them
+   * copies them aside before (journals.ts).
+   *
+   * @throws {StoreError} `store_missing`, `store_locked`, `store_open_failed`
+   */
+  static async open(directory: string, options: LevelStoreOptions = {}): Promise<LevelStore> {
+    if (!hasDatabase(directory)) {
+      throw new StoreError('store_missing', `there is no database in ${directory}`)
+    }
+    return LevelStore.#start(directory, false, options)
+  }
+
+  static async #start(
+    directory: string,
+    create: boolean,
+    options: LevelStoreOptions,
+  ): Promise<LevelStore> {
+    const opened = await openLevel(directory, 'store_locked', {
+      createIfMissing: create,
+      errorIfExists: create,
+      writeBufferSize: options.writeBufferBytes ?? WRITE_BUFFER_BYTES,
+    })
+    return new LevelStore(directory, opened, options.durable ?? true)
+  }
+
+  get(key: Bytes): Bytes | undefined {
+    this.checkUsable()
+    try {
+      const value = this.#db.getSync(key)
+      return value === undefined ? undefined : plain(value)
+    } catch (cause) {
+      throw this.#fail('a read failed', cause)
+    }
+  }
+
+  async *scan(range: ScanRange): AsyncIterable<Row> {
+    this.checkUsable()
+    const { gte, lt } = range
+    const options = {
+      gte,
+      lt,
+      reverse: range.reverse ?? false,
+      limit: range.limit ?? -1,
+      values: !(range.keysOnly ?? false),
+      highWaterMarkBytes: SCAN_BYTES,
+    }
+    const iterator = this.#db.iterator(options)
+    const ended = this.#scans.begin()
+    try {
+      for (;;) {
+        let rows: [Bytes, Bytes][]
+        try {
+          rows = await iterator.nextv(SCAN_ROWS)
+        } catch (cause) {
+          throw this.#fail('a scan failed', cause)
+        }
+        if (rows.length === 0) return
+        for (const [key, value] of rows) {
+          this.checkUsable()
+          yield { key: plain(key), value: range.keysOnly === true ? NOTHING : plain(value) }
+        }
+      }
+    } finally {
+      await iterator.close()
+      ended()
+    }
+  }
+
+  write(ops: readonly Op[]): Promise<void> {
+    const result = this.#lastWrite.then(() => this.#write(ops))
+    this.#lastWrite = result.catch(() => undefined)
+    return result
+  }
+
+  async #write(ops: readonly Op[]): Promise<void> {
+    this.checkUsable()
+    if (ops.length === 0) return
+    try {
+      const batch = this.#db.batch()
+      for (const op of ops) {
+        if (op.type === 'put') batch.put(op.key, op.value)
+        else batch.del(op.key)
+      }
+      // Before the write returns: a crash leaves all of the batch (its journal record is whole) or none of it (the
+      // record is torn and dropped at the next open). After: it is on disk.
+      await batch.write({ sync: this.#durable })
+    } catch (cause) {
+      throw this.#fail('a write failed', cause)
+    }
+  }
+
+  async compact(range: KeyRange): Promise<void> {
+    this.checkUsable()
+    try {
+      await compactLevel(this.#db, range)
+    } catch (cause) {
+      throw this.#fail('a compaction failed', cause)
+    }
+  }
+
+  scansEnded(): Promise<void> {
+    return this.#scans.ended()
+  }
+
+  openScans(): number {
+    return this.#scans.open
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#lastWrite.then(() => this.#close())
+    return this.#closing
+  }
+
+  checkUsable(): void {
+    if (this.#failed) {
+      throw new StoreError('store_failed', 'the store failed before and is not used again', {
+        cause: this.#failure,
+      })
+    }
+    if (this.#closing !== undefined) throw new StoreError('store_closed', 'the store is closed')
+  }
+
+  #fail(what: string, cause: unknown): StoreError {
+    if (cause instanceof StoreError) return cause
+    // Which part of the write reached the disk is unknown. The next start decides, by journal and batch records.
+    this.#failed = true
+    this.#failure = cause
+    return new StoreError('store_failed', what, { cause })
+  }
+}
+
+const NOTHING: Bytes = new Uint8Array(0)
+
+/** A lock on a directory that ends with its holder. */
+export interface DirectoryLock {
+  release(): Promise<void>
+}
+
+/**
+ * Takes the lock on `directory`, which is made if missing and holds an empty LevelDB: Node has no flock, and LevelDB's
+ * LOCK dies with its process.
+ *
+ * @throws {StoreError} `head_record_locked` if another process, or this one, holds it; `store_open_failed`
+ */
+export async function lockDirectory(directory: string): Promise<DirectoryLock> {
+  const { close } = await openLevel(directory, 'head_record_locked', {})
+  return { release: close }
+}
+
+interface OpenedLevel {
+  readonly db: LevelDatabase
+  readonly close: () => Promise<void>
+}
+
+interface OpenOptions {
+  readonly createIfMissing?: boolean
+  readonly errorIfExists?: boolean
+  readonly writeBufferSize?: number
+}
+
+/**
+ * Directories that this process has open. LevelDB's lock is an fcntl lock, which goes when the process closes *any*
+ * descriptor of the LOCK file, and a second attempt to open within the process does just that: it fails, and the first
+ * one is unlocked for others from then on (observed). So LevelDB must not see a second attempt.
+ */
+const openHere = new Set<string>()
+
+async function openLevel(
+  directory: string,
+  lockedCode: 'store_locked' | 'head_record_locked',
+  options: OpenOptions,
+): Promise<OpenedLevel> {
+  let path: string
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    path = realpathSync(directory)
+  } catch (cause) {
+    throw new StoreError('store_open_failed', `${directory} cannot be made`, { cause })
+  }
+  if (openHere.has(path)) throw new StoreError(lockedCode, `this process has ${directory} open`)
+  openHere.add(path)
+  try {
+    // Making the object opens it, on the next tick.
+    const db: LevelDatabase = new Level<Bytes, Bytes>(path, {
+      ...options,
+      keyEncoding: 'view',
+      valueEncoding: 'view',
+      compression: false,
+    })
+    await db.open()
+    return { db, close: () => closeLevel(db, path) }
+  } catch (cause) {
+    openHere.delete(path)
+    if (isLocked(cause)) {
+      throw new StoreError(lockedCode, `another process has ${directory} open`, { cause })
+    }
+    throw new StoreError('store_open_failed', `the database in ${directory} does not open`, {
+      cause,
+    })
+  }
+}
+
+async function closeLevel(db: LevelDatabase, path: string): Promise<void> {
+  await db.close()
+  openHere.delete(path)
+}
+
+function hasDatabase(directory: string): boolean {
+  return existsSync(join(directory, 'CURRENT'))
+}
+
+function isLocked(error: unknown): boolean {
+  for (let e = error; e instanceof Error; e = e.cause) {
+    if ('code' in e && e.code === 'LEVEL_LOCKED') return true
+  }
+  return false
+}
+
+/** `compactRange` is in classic-level, which is what `level` is on Node, but not in the types of `level`. */
+async function compactLevel(db: LevelDatabase, range: KeyRange): Promise<void> {
+  if (!('compactRange' in db) || typeof db.compactRange !== 'function') {
+    throw new Error('this build of level has no compactRange')
+  }
+  await db.compactRange(range.gte, range.lt)
+}

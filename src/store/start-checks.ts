@@ -1,0 +1,293 @@
+/**
+ * @module The checks of a start (DESIGN §5): what was written last is read again and compared, before anything is
+ * answered. The ledger calls them, after `Database.open` and before it discards the journals kept aside.
+ *
+ * They take the database as it lies: no commit may run meanwhile.
+ */
+import { NO_PREVIOUS, decodeBatchRecord } from './batch-record.ts'
+import { equalBytes, joinBytes } from './bytes.ts'
+import type { BatchRecord } from './batch-record.ts'
+import type { Database, FoldSpec } from './database.ts'
+import type { RecordedLog } from './load.ts'
+import { StoreError, checkStore } from './errors.ts'
+import { hashLeaf, sha256, sha256Of } from './hash.ts'
+import { BUNDLE_ENTRIES, readU16 } from './keys.ts'
+import { WRITE_BUFFER_BYTES } from './level-store.ts'
+import { checkSet, readBatchRecord, readBundle } from './load.ts'
+import { SetDigest, digestOf, openSealed } from './sealed.ts'
+
+/**
+ * Bytes that a start reads again at least: twice the write buffer, since LevelDB can have two of them in journals
+ * alone, and an error in a journal is what it passes over in silence. An entry counts once, though it was written twice,
+ * in its run and in its bundle.
+ */
+const RECHECK_BYTES: number = 2 * WRITE_BUFFER_BYTES
+
+/** How far a check is. */
+export interface CheckProgress {
+  /** What is being checked, for a log line. */
+  readonly what: string
+  /** Bytes read (batch records) or keys read (folds) so far. */
+  readonly done: number
+}
+
+/** How a check is run. */
+export interface CheckOptions {
+  /** Called about every thousand steps. */
+  readonly onProgress?: (progress: CheckProgress) => void
+}
+
+/** How far back batch records are checked. */
+export interface RecordCheckOptions extends CheckOptions {
+  /** Bytes of entries and of values written once to read at least; `Infinity` for all. Default `RECHECK_BYTES`. */
+  readonly minBytes?: number
+}
+
+/** What was checked. */
+export interface RecordCheck {
+  readonly records: number
+  readonly bytes: number
+  /** Every entry from here on was read. 0: the whole log. */
+  readonly fromIndex: number
+}
+
+const PROGRESS_STEPS = 1000
+/** First byte of a bundle's key, behind the prefix. */
+const BUNDLE_SPACE = 0x62
+
+/**
+ * Walks the batch records back from the last one and reads again what each covers: entries, wherever they lie now, by
+ * their leaf hashes; bundles, tiles and pinned attachments by the digest of what was written once; the record before by
+ * the digest in this one.
+ *
+ * @throws {StoreError} `batch_record_chain` if a record is missing or not the one that the next names;
+ *   `batch_record_corrupt` if what it covers has changed; `entry_missing`, `bundle_corrupt`
+ */
+export async function checkBatchRecords(
+  database: RecordedLog,
+  options: RecordCheckOptions = {},
+): Promise<RecordCheck> {
+  const minBytes = options.minBytes ?? RECHECK_BYTES
+  const leaves = new LeafReader(database)
+  let record = database.lastBatch()
+  let records = 0
+  let bytes = 0
+  let fromIndex = database.size
+  while (record !== undefined && bytes < minBytes) {
+    bytes += checkLeaves(record, leaves) + checkOnce(database, record)
+    records++
+    fromIndex = record.first
+    record = previousOf(database, record)
+    if (records % PROGRESS_STEPS === 0) {
+      options.onProgress?.({ what: 'batch records', done: bytes })
+      await nextTurn()
+    }
+  }
+  options.onProgress?.({ what: 'batch records', done: bytes })
+  return { records, bytes, fromIndex }
+}
+
+/**
+ * Scans every fold, `get`s every key that the scan shows, and compares count and sum with the set digest. From then on
+ * the database notices a key that `get` loses.
+ *
+ * @throws {StoreError} `value_corrupt`, `fold_key_lost`, `set_digest_mismatch`, each with the fold's name
+ */
+export async function checkSetDigests(
+  database: Database,
+  options: CheckOptions = {},
+): Promise<void> {
+  for (const spec of database.foldSpecs()) await checkFold(database, spec, options)
+}
+
+/** What the leaf of one entry says of its erasable values. */
+export interface ErasableExpectation {
+  /** Ordinal → digest that the leaf commits to. */
+  readonly digests: ReadonlyMap<number, Uint8Array>
+  /** Digest of a stored value, in the leaf's own way. */
+  readonly digestOf: (value: Uint8Array) => Uint8Array
+  /** Ordinals that an erasure has ordered gone. */
+  readonly erased: ReadonlySet<number>
+}
+
+/**
+ * Compares the erasable values of entries `from` … size − 1 with their leaves: each is there with its digest, or erased
+ * and not there; and there is none that no leaf commits to.
+ *
+ * @param expectationOf - What the leaf of an entry says; undefined if it has no erasable values.
+ * @throws {StoreError} `erasable_mismatch`, `erasable_missing`, with index and ordinal
+ */
+export async function checkErasables(
+  database: Database,
+  from: number,
+  expectationOf: (index: number) => ErasableExpectation | undefined,
+  options: CheckOptions = {},
+): Promise<void> {
+  const { store, keys, size } = database
+  const range = { gte: keys.erasable(from, 0), lt: keys.range('x').lt, keysOnly: true }
+  const rows = store.scan(range)[Symbol.asyncIterator]()
+  try {
+    let row = await rows.next()
+    for (let index = from; index < size; index++) {
+      const shown = new Set<number>()
+      while (row.done !== true && keys.indexOf(row.value.key) === index) {
+        shown.add(readU16(keys.rest(row.value.key, 8), 0))
+        row = await rows.next()
+      }
+      checkErasable(database, index, expectationOf(index), shown)
+      if ((index - from) % PROGRESS_STEPS !== 0) continue
+      options.onProgress?.({ what: 'disclosures', done: index - from })
+      await nextTurn()
+    }
+    checkStore(row.done === true, 'erasable_mismatch', 'an erasable value belongs to no entry')
+  } finally {
+    await rows.return?.()
+  }
+}
+
+function checkErasable(
+  database: Database,
+  index: number,
+  expected: ErasableExpectation | undefined,
+  shown: ReadonlySet<number>,
+): void {
+  for (const [ordinal, digest] of expected?.digests ?? []) {
+    const name = `erasable value ${ordinal} of entry ${index}`
+    const value = database.erasableValue(index, ordinal)
+    if (expected?.erased.has(ordinal) === true) {
+      const gone = value === undefined && !shown.has(ordinal)
+      checkStore(gone, 'erasable_mismatch', `${name} is erased and still there`)
+      continue
+    }
+    checkStore(value !== undefined, 'erasable_missing', `${name} is not there, and not erased`)
+    const same = expected !== undefined && equalBytes(expected.digestOf(value), digest)
+    checkStore(same, 'erasable_mismatch', `${name} is not the one in the leaf`)
+  }
+  for (const ordinal of shown) {
+    const known = expected?.digests.has(ordinal) === true
+    checkStore(known, 'erasable_mismatch', `entry ${index} has no erasable value ${ordinal}`)
+  }
+}
+
+/** Leaf hashes and lengths of entries, read from disk; keeps the bundle read last, since a walk stays in it. */
+class LeafReader {
+  readonly #database: RecordedLog
+  #number = -1
+  #leaves: readonly { readonly hash: Uint8Array; readonly length: number }[] = []
+
+  constructor(database: RecordedLog) {
+    this.#database = database
+  }
+
+  read(index: number): { readonly hash: Uint8Array; readonly length: number } {
+    const number = Math.floor(index / BUNDLE_ENTRIES)
+    if (number !== this.#number) {
+      this.#leaves = this.#entriesOf(number).map((entry) => ({
+        hash: hashLeaf(entry),
+        length: entry.length,
+      }))
+      this.#number = number
+    }
+    const leaf = this.#leaves[index - number * BUNDLE_ENTRIES]
+    if (leaf === undefined) throw new StoreError('entry_missing', `entry ${index} is not there`)
+    return leaf
+  }
+
+  #entriesOf(number: number): readonly Uint8Array[] {
+    const { store, keys } = this.#database
+    const first = number * BUNDLE_ENTRIES
+    // What lies behind the last bundle was read from its runs when the database was opened, moments ago.
+    if (first === this.#database.pendingFirst()) {
+      return [...this.#database.entries(first, BUNDLE_ENTRIES)]
+    }
+    return readBundle(store, keys, number)
+  }
+}
+
+function checkLeaves(record: BatchRecord, leaves: LeafReader): number {
+  const hashes: Uint8Array[] = []
+  let bytes = 0
+  // Backwards, as the walk goes, so that a bundle is read once.
+  for (let index = record.size - 1; index >= record.first; index--) {
+    const { hash, length } = leaves.read(index)
+    hashes.push(hash)
+    bytes += length
+  }
+  const same = equalBytes(sha256Of(hashes.reverse()), record.leavesDigest)
+  checkStore(
+    same,
+    'batch_record_corrupt',
+    `entries ${record.first} to ${record.size - 1} are not those of their batch`,
+  )
+  return bytes
+}
+
+function checkOnce(database: RecordedLog, record: BatchRecord): number {
+  const { store, keys } = database
+  const digests: Uint8Array[] = []
+  let bytes = 0
+  for (const rest of record.onceKeys) {
+    const key = joinBytes(keys.prefix, rest)
+    const value = store.get(key)
+    if (value === undefined) {
+      throw new StoreError(
+        'batch_record_corrupt',
+        `${keys.nameOf(key)}, written in the batch that ends at ${record.size}, is not there`,
+      )
+    }
+    digests.push(digestOf(key, value))
+    // The entries of a bundle were counted by their leaves.
+    if (rest[0] !== BUNDLE_SPACE) bytes += value.length
+  }
+  const same = equalBytes(sha256Of(digests), record.onceDigest)
+  const names = record.onceKeys.map((rest) => keys.nameOf(joinBytes(keys.prefix, rest)))
+  checkStore(
+    same,
+    'batch_record_corrupt',
+    `one of ${names.join(', ')} has changed since the batch that ends at ${record.size}`,
+  )
+  return bytes
+}
+
+function previousOf(database: RecordedLog, record: BatchRecord): BatchRecord | undefined {
+  const { store, keys } = database
+  const bytes = record.first === 0 ? undefined : readBatchRecord(store, keys, record.first)
+  const digest = record.first === 0 ? NO_PREVIOUS : bytes === undefined ? undefined : sha256(bytes)
+  checkStore(
+    digest !== undefined,
+    'batch_record_chain',
+    `the batch record at ${record.first}, before the one at ${record.size}, is not there`,
+  )
+  checkStore(
+    equalBytes(digest, record.previous),
+    'batch_record_chain',
+    `the batch record at ${record.first} is not the one that the one at ${record.size} names`,
+  )
+  return bytes === undefined ? undefined : decodeBatchRecord(bytes, record.first)
+}
+
+async function checkFold(database: Database, spec: FoldSpec, options: CheckOptions): Promise<void> {
+  const { store, keys } = database
+  const what = `fold ${spec.name}`
+  const found = new SetDigest()
+  for await (const row of store.scan(keys.range('f', Uint8Array.of(spec.id)))) {
+    const name = `${what}: key ${keys.nameOf(row.key)}`
+    const sealed = openSealed(row.key, row.value)
+    checkStore(sealed !== undefined, 'value_corrupt', `${name} has not the value written`)
+    const value = store.get(row.key)
+    checkStore(value !== undefined, 'fold_key_lost', `${name} is shown by a scan, not found by get`)
+    checkStore(equalBytes(value, row.value), 'value_corrupt', `${name}: scan and get differ`)
+    found.add(sealed.digest)
+    if (!spec.resident) database.noteFoldKey(spec.id, keys.rest(row.key, 1))
+    if (found.count % PROGRESS_STEPS === 0) options.onProgress?.({ what, done: found.count })
+  }
+  checkSet(spec.name, database.setDigest(spec.id), found)
+  options.onProgress?.({ what, done: found.count })
+}
+
+/** Lets timers and I/O run: a check of 128 MiB takes long enough for a stop signal. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve)
+  })
+}

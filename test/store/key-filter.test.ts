@@ -1,0 +1,151 @@
+/**
+ * Goal: the filter never forgets a key, is seldom wrong about one it never had, and grows; rows in memory are in the
+ * order of their keys whatever is done to them.
+ * Method: many random keys beyond the first capacity; a model of sorted rows checked by random operations.
+ */
+import { createHash } from 'node:crypto'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { KeyFilter } from '../../src/store/key-filter.ts'
+import { MemoryStore } from '../../src/store/memory-store.ts'
+import { SortedRows } from '../../src/store/sorted-rows.ts'
+import { DEDUP, REVOCATIONS, append, bytesOf, createDatabase } from './database-fixture.ts'
+
+const keyAt = (index: number): Uint8Array =>
+  new Uint8Array(createHash('sha256').update(`key ${index}`).digest())
+
+describe('the filter of keys', () => {
+  test('has every key that was added, over several slices, and few others', () => {
+    const filter = new KeyFilter()
+    expect(filter.mayHave(keyAt(0))).toBe(false)
+    const count = 60_000
+    for (let i = 0; i < count; i++) filter.add(keyAt(i))
+    let wrong = 0
+    for (let i = 0; i < count; i++) expect(filter.mayHave(keyAt(i))).toBe(true)
+    for (let i = 0; i < count; i++) if (filter.mayHave(keyAt(count + i))) wrong++
+    // Three slices of 0.3 % each at the most; a filter that says yes to everything would have all.
+    expect(wrong / count).toBeLessThan(0.02)
+  })
+})
+
+describe('a commit', () => {
+  test('settles what it writes without having read it: a key deleted before is no doubt', async () => {
+    const database = await createDatabase(new MemoryStore())
+    for (let round = 0; round < 4; round++) {
+      await append(database, 1, (batch) => {
+        for (let i = 0; i < 50; i++) {
+          if (round % 2 === 0) batch.put(DEDUP, keyAt(i), bytesOf(`${round}`))
+          else batch.delete(DEDUP, keyAt(i))
+        }
+      })
+    }
+    expect(database.fold(DEDUP).count()).toBe(0)
+  })
+
+  test('that would write over a key lost to get is refused', async () => {
+    const store = new MemoryStore()
+    const database = await createDatabase(store)
+    await append(database, 1, (batch) => batch.put(DEDUP, keyAt(1), bytesOf('1')))
+    const hidden = database.keys.fold(DEDUP, keyAt(1))
+    const get = store.get.bind(store)
+    store.get = (key) => (Buffer.compare(key, hidden) === 0 ? undefined : get(key))
+    await expect(
+      append(database, 1, (batch) => batch.put(DEDUP, keyAt(1), bytesOf('2'))),
+    ).rejects.toMatchObject({ code: 'fold_key_lost', fatal: true })
+    expect(database.size).toBe(1)
+  })
+})
+
+describe('sorted rows', () => {
+  test('agree with a sorted list, and what was given out does not change', () => {
+    const key = fc.uint8Array({ maxLength: 3 })
+    const step = fc.record({
+      key,
+      value: fc.option(fc.nat(9), { nil: undefined }),
+      look: fc.boolean(),
+    })
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), key, (steps, prefix) => {
+        const rows = new SortedRows<{ readonly key: Uint8Array; readonly value: number }>()
+        const model = new Map<string, { readonly key: Uint8Array; readonly value: number }>()
+        const looked: [given: readonly unknown[], copy: readonly unknown[]][] = []
+        const name = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
+        for (const one of steps) {
+          if (one.look) {
+            const given = rows.rows(new Uint8Array(0))
+            looked.push([given, [...given]])
+          }
+          if (one.value === undefined) {
+            rows.delete(one.key)
+            model.delete(name(one.key))
+          } else {
+            const row = { key: one.key, value: one.value }
+            rows.set(row)
+            model.set(name(one.key), row)
+          }
+          expect(rows.get(one.key)).toEqual(model.get(name(one.key)))
+        }
+        const sorted = [...model.values()].sort((a, b) => Buffer.compare(a.key, b.key))
+        expect(rows.rows(new Uint8Array(0))).toEqual(sorted)
+        expect(rows.rows(prefix)).toEqual(
+          sorted.filter((row) => name(row.key).startsWith(name(prefix))),
+        )
+        for (const [given, copy] of looked) expect(given).toEqual(copy)
+      }),
+    )
+  })
+
+  test('of a batch and of what is committed are one walk, rolled back or not', async () => {
+    const operation = fc.record({
+      key: fc.uint8Array({ minLength: 1, maxLength: 2, max: 3 }),
+      value: fc.option(fc.nat(9), { nil: undefined }),
+      scan: fc.boolean(),
+      mark: fc.boolean(),
+    })
+    const operations = fc.array(operation, { maxLength: 20 })
+    await fc.assert(
+      fc.asyncProperty(operations, operations, async (committed, pending) => {
+        const database = await createDatabase(new MemoryStore())
+        const model = new Map<string, string>()
+        const put = (into: Map<string, string>, one: (typeof committed)[number]): void => {
+          const name = Buffer.from(one.key).toString('hex')
+          if (one.value === undefined) into.delete(name)
+          else into.set(name, `${one.value}`)
+        }
+        await append(database, 1, (batch) => {
+          for (const one of committed) {
+            if (one.value === undefined) batch.delete(REVOCATIONS, one.key)
+            else batch.put(REVOCATIONS, one.key, bytesOf(`${one.value}`))
+            put(model, one)
+          }
+        })
+        const batch = database.begin()
+        const shown = (): [string, string][] =>
+          [...batch.scan(REVOCATIONS)].map(({ key, value }) => [
+            Buffer.from(key).toString('hex'),
+            Buffer.from(value).toString(),
+          ])
+        let mark = batch.snapshot()
+        let marked = new Map(model)
+        for (const one of pending) {
+          if (one.mark) {
+            mark = batch.snapshot()
+            marked = new Map(model)
+          }
+          if (one.value === undefined) batch.delete(REVOCATIONS, one.key)
+          else batch.put(REVOCATIONS, one.key, bytesOf(`${one.value}`))
+          put(model, one)
+          if (one.scan) expect(new Map(shown())).toEqual(model)
+        }
+        batch.rollbackTo(mark)
+        model.clear()
+        for (const [name, value] of marked) model.set(name, value)
+        expect(new Map(shown())).toEqual(model)
+        const names = shown().map(([name]) => name)
+        expect(names).toEqual([...names].sort())
+        database.drop(batch)
+      }),
+      { numRuns: 60 },
+    )
+  })
+})

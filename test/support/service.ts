@@ -1,0 +1,137 @@
+/**
+ * @module The real service as its users meet it: a process of its own, made by the real CLI, reached over HTTP.
+ */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
+const START_MS_MAX = 30_000
+
+/** Where a log and its people's keys lie. */
+export interface LogDirectory {
+  readonly root: string
+  readonly data: string
+  readonly head: string
+  readonly keys: string
+  readonly owner: string
+  readonly operator: string
+  readonly anchor: string
+}
+
+/** A service that answers. */
+export interface RunningService extends LogDirectory {
+  readonly url: string
+  readonly process: ChildProcess
+  /** What it wrote to stderr so far. */
+  readonly stderr: () => string
+  /** Sends a signal and waits for the end. Resolves with the exit code, or the signal's name. */
+  readonly stop: (signal?: NodeJS.Signals) => Promise<number | string>
+}
+
+/** Options of a start. */
+export interface StartOptions {
+  readonly flags?: readonly string[]
+  /** A command that runs node, such as a tracer: its arguments come before node's. */
+  readonly wrapper?: readonly string[]
+  readonly environment?: Readonly<Record<string, string>>
+}
+
+/** Runs the CLI to its end. @throws with its stderr if it fails. */
+export function runCli(
+  args: readonly string[],
+  environment: NodeJS.ProcessEnv = cleanEnvironment(),
+): string {
+  return execFileSync(process.execPath, [MAIN, ...args], {
+    encoding: 'utf8',
+    env: environment,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+}
+
+/** The environment without what only tests read, so that a service under test sees what an operator's would. */
+export function cleanEnvironment(): NodeJS.ProcessEnv {
+  const entries = Object.entries(process.env).filter(([name]) => !name.startsWith('TRUSTWARDEN_'))
+  return Object.fromEntries(entries)
+}
+
+/** Makes keys and a log by `keygen` and `init`, in a new temporary directory. */
+export function makeLog(options: { readonly origin?: string } = {}): LogDirectory {
+  const root = mkdtempSync(join(tmpdir(), 'trustwarden-test-'))
+  const owner = join(root, 'owner.key')
+  const operator = join(root, 'operator.key')
+  const data = join(root, 'log')
+  runCli(['keygen', '--out', owner, '--plain-key'])
+  runCli(['keygen', '--out', operator, '--plain-key'])
+  runCli([
+    'init',
+    '--data',
+    data,
+    '--origin',
+    options.origin ?? 'acme.example/logs/agents',
+    '--trust-domain',
+    'acme.example',
+    '--owner',
+    `${owner}.pub`,
+    '--operator',
+    `${operator}.pub`,
+    '--plain-keys',
+  ])
+  const anchor = readFileSync(join(data, 'trust-anchor'), 'utf8').trim()
+  return { root, data, head: `${data}.head`, keys: `${data}.keys`, owner, operator, anchor }
+}
+
+/** Removes what `makeLog` made. */
+export function removeLog({ root }: LogDirectory): void {
+  rmSync(root, { recursive: true, force: true })
+}
+
+/** Starts the service over a log; resolves when it answers. @throws with its stderr if it ends first. */
+export async function startService(
+  log: LogDirectory = makeLog(),
+  options: StartOptions = {},
+): Promise<RunningService> {
+  const [command = process.execPath, ...before] = [...(options.wrapper ?? []), process.execPath]
+  const args = ['serve', '--data', log.data, '--port', '0', '--log-level', 'warn']
+  const child = spawn(command, [...before, MAIN, ...args, ...(options.flags ?? [])], {
+    env: { ...cleanEnvironment(), ...options.environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let stderr = ''
+  child.stderr.on('data', (chunk: Buffer) => {
+    stderr += chunk.toString()
+  })
+  const exited = new Promise<number | string>((resolve) => {
+    child.once('exit', (code, signal) => resolve(code ?? signal ?? 'unknown'))
+  })
+  const url = await new Promise<string>((resolve, reject) => {
+    let stdout = ''
+    const timer = setTimeout(() => {
+      child.kill('SIGKILL')
+      reject(new Error(`the service did not start within ${START_MS_MAX} ms: ${stderr}`))
+    }, START_MS_MAX)
+    child.stdout.on('data', (chunk: Buffer) => {
+      stdout += chunk.toString()
+      const found = /^listening on (\S+)$/m.exec(stdout)?.[1]
+      if (found === undefined) return
+      clearTimeout(timer)
+      resolve(found)
+    })
+    void exited.then((code) => {
+      clearTimeout(timer)
+      reject(new Error(`the service ended with ${code}: ${stdout}${stderr}`))
+    })
+  })
+  return {
+    ...log,
+    url,
+    process: child,
+    stderr: () => stderr,
+    stop: (signal = 'SIGTERM') => {
+      child.kill(signal)
+      return exited
+    },
+  }
+}
