@@ -49,7 +49,9 @@ import { createEnrolmentHandlers } from './ledger/enrolment.ts'
 import { createErasureHandler, disclosuresFold } from './ledger/erasure.ts'
 import { erasedBy } from './ledger/erasures.ts'
 import { clockHandler, genesisHandler } from './ledger/genesis.ts'
+import { ClockGuard } from './ledger/clock-guard.ts'
 import { CORE_FOLDS, Log } from './ledger/log.ts'
+import { refusesData } from './ledger/recovery.ts'
 import {
   createPrincipalReader,
   decideName,
@@ -65,7 +67,7 @@ import { revocationReader, revocationsFold } from './revocation/revocations.ts'
 import { createRevokeHandler } from './revocation/revoke.ts'
 import { Database } from './store/database.ts'
 import { HeadRecord } from './store/head-record.ts'
-import { openKeepingJournals } from './store/journals.ts'
+import { checkKeepingJournals, openKeepingJournals } from './store/journals.ts'
 import type { CheckProgress } from './store/start-checks.ts'
 
 /** Milliseconds that one policy evaluation may take. */
@@ -185,6 +187,8 @@ export interface ServiceOptions {
   readonly onProgress?: (progress: CheckProgress) => void
   /** A head that the operator vouches for, in place of a lost or contradicting head record. */
   readonly acceptHead?: AcceptedHead
+  /** How far the clock may be ahead of the last ledger time, ms, because the operator says so. Default: 24 h. */
+  readonly acceptClockAheadMs?: number
   /** Where the log of the process goes; stderr by default. */
   readonly logStream?: LogStream
 }
@@ -228,44 +232,57 @@ export async function openService(config: Config, options: ServiceOptions): Prom
     resources.add(() => headRecord.close())
     const { store, journals } = await openKeepingJournals(databasePath(config.data))
     resources.add(() => store.close())
-    const database = await Database.open({ store, origin, folds: foldSpecs(ALL_FOLDS) })
-    const { genesis, hash } = readGenesis(database, description)
-    const keys = openServiceKeys(config, genesis)
-    const shelf = new PolicyShelf({
-      pinned: (digest) => database.pinned(digest),
-      host: {
-        workers: config.policyWorkers,
-        deadlineMs: POLICY_DEADLINE_MS,
-        selfTest: [DENIES_NOTHING_KNOWN],
-      },
-    })
-    resources.add(() => shelf.close())
-    const verifier = new VerifyPool(config.verifyWorkers)
-    resources.add(() => verifier.close())
-    const rules = composeRules({
-      origin,
-      trustDomain,
-      serviceSpki: genesis.keys.service,
-      authority: keys.authority,
-      permitSigner: keys.permit,
-      policies: shelf,
-      clock,
-    })
-    const log = await Log.open({
-      database,
-      headRecord,
-      signer: keys.log,
-      origin,
-      ...rules,
-      clock,
+    // A refusal about what is stored keeps the copy of the journals and names it; any other (a wrong passphrase) does not.
+    return await checkKeepingJournals(
       journals,
-      verifier,
-      onFatal,
-      ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
-    })
-    resources.add(() => log.close())
-    const parts = { config, options, genesis, hash, log, rules, clock, resources }
-    return serve({ ...parts, onFatal, fatal: () => fatal })
+      async () => {
+        const database = await Database.open({ store, origin, folds: foldSpecs(ALL_FOLDS) })
+        const { genesis, hash } = readGenesis(database, description)
+        const keys = openServiceKeys(config, genesis)
+        const shelf = new PolicyShelf({
+          pinned: (digest) => database.pinned(digest),
+          host: {
+            workers: config.policyWorkers,
+            deadlineMs: POLICY_DEADLINE_MS,
+            selfTest: [DENIES_NOTHING_KNOWN],
+          },
+        })
+        resources.add(() => shelf.close())
+        const verifier = new VerifyPool(config.verifyWorkers)
+        resources.add(() => verifier.close())
+        // The rules read the clock that the guard vouches for, never the machine's behind its back.
+        const guard = new ClockGuard(clock)
+        const rules = composeRules({
+          origin,
+          trustDomain,
+          serviceSpki: genesis.keys.service,
+          authority: keys.authority,
+          permitSigner: keys.permit,
+          policies: shelf,
+          clock: guard,
+        })
+        const { onProgress, acceptHead, acceptClockAheadMs } = options
+        const log = await Log.open({
+          database,
+          headRecord,
+          signer: keys.log,
+          origin,
+          ...rules,
+          clock,
+          guard,
+          journals,
+          verifier,
+          onFatal,
+          ...(acceptHead === undefined ? {} : { acceptHead: true }),
+          ...(acceptClockAheadMs === undefined ? {} : { acceptClockAheadMs }),
+          ...(onProgress === undefined ? {} : { onProgress }),
+        })
+        resources.add(() => log.close())
+        const parts = { config, options, genesis, hash, log, rules, clock, resources }
+        return serve({ ...parts, onFatal, fatal: () => fatal })
+      },
+      refusesData,
+    )
   } catch (error) {
     await resources.release()
     throw error

@@ -8,6 +8,7 @@ import { defineConfig } from 'vitest/config'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const alias = {
+  '@trustwarden/proofs/cli': `${root}proofs/cli/main.ts`,
   '@trustwarden/proofs': `${root}proofs/index.ts`,
   trustwarden: `${root}src/sdk/index.ts`,
 }
@@ -27,6 +28,7 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: ['test/**/*.slow.test.ts'],
           testTimeout: 60_000,
+          hookTimeout: 60_000,
         },
       },
       {

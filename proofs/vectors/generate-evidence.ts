@@ -7,7 +7,7 @@ import { missingRows, twistedRows } from './generate-evidence-bundle.ts'
 import { decisionRows } from './generate-evidence-decision.ts'
 import { orderRows } from './generate-evidence-order.ts'
 import { peopleRows, revocationRows } from './generate-evidence-people.ts'
-import { BROKEN_RULES } from './generate-lineage.ts'
+import { BROKEN_RULES } from './generate-rules.ts'
 import { anchorOf } from './generate-story.ts'
 
 /**

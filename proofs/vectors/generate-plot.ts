@@ -70,8 +70,6 @@ export const OPERATOR: string = `operator:${people.operator.kid}`
 
 export const SERVICE: string = `service:${people.service.kid}`
 
-export const SECOND: string = `operator:${people.second.kid}`
-
 /** The entries of the story, in their order. */
 export type StepName =
   | 'genesis'

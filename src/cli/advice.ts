@@ -18,6 +18,10 @@ const ADVICE: Readonly<Record<string, string>> = {
     'entries stays closed',
   store_differs_from_record:
     'data and record are of two histories: restore the data that belongs to the record',
+  fold_missing: '"trustwarden rebuild --data DIR" builds what this release adds',
+  set_digest_mismatch: 'the entries are whole if "trustwarden rebuild --data DIR" says so',
+  clock_ahead: 'set the clock right; if it is right, start once with "serve --accept-clock"',
+  clock_behind: 'set the clock right, or wait until it has passed the last ledger time',
   key_file_missing: "--keys names the directory of the service's keys (default: <data>.keys)",
   key_passphrase_required: 'give --passphrase-file F or --passphrase-fd N',
   key_passphrase_wrong: 'give the passphrase that the keys were made with',

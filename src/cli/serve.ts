@@ -4,7 +4,7 @@
  */
 import { existsSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { type AcceptedHead, openService } from '../build.ts'
+import { type AcceptedHead, openService, type ServiceOptions } from '../build.ts'
 import { systemClock } from '../clock.ts'
 import { type Config, readConfig, SETTINGS, withoutSlashes } from '../config.ts'
 import { encodePublicKey, generateKey } from '../crypto.ts'
@@ -28,7 +28,7 @@ function logLine(io: Io, level: keyof typeof LEVEL, msg: string): void {
 async function serveUntilSignal(
   config: Config,
   io: Io,
-  acceptHead?: AcceptedHead,
+  accepted: Pick<ServiceOptions, 'acceptHead' | 'acceptClockAheadMs'> = {},
 ): Promise<ExitCode> {
   const asLog: Io = { ...io, err: (text) => logLine(io, 'info', text.trim()) }
   const progress = startProgress(io.isTerminal ? io : asLog, 'checking the log')
@@ -45,7 +45,7 @@ async function serveUntilSignal(
   const service = await openService(config, {
     onFatal,
     onProgress: (at) => progress.update(at.done),
-    ...(acceptHead === undefined ? {} : { acceptHead }),
+    ...accepted,
   })
   progress.end()
   try {
@@ -78,12 +78,19 @@ function readAcceptedHead(text: string | undefined): AcceptedHead | undefined {
 
 /** See the module. */
 export const serve: Command = {
-  usage: `serve ${FLAGS.map((flag) => `[--${flag} …]`).join(' ')} [--accept-head SIZE:ROOT]`,
+  usage: `serve ${FLAGS.map((flag) => `[--${flag} …]`).join(' ')} [--accept-head SIZE:ROOT] [--accept-clock]`,
   summary: 'serve an initialised log; the README lists every setting',
   run: async (args, io) => {
-    const call = readCall(args, { values: [...FLAGS, 'accept-head'] })
+    const call = readCall(args, {
+      values: [...FLAGS, 'accept-head'],
+      switches: ['accept-clock'],
+    })
     const flags = Object.fromEntries(FLAGS.map((flag) => [flag, call.optional(flag)]))
-    return serveUntilSignal(readConfig(flags), io, readAcceptedHead(call.optional('accept-head')))
+    const acceptHead = readAcceptedHead(call.optional('accept-head'))
+    return serveUntilSignal(readConfig(flags), io, {
+      ...(acceptHead === undefined ? {} : { acceptHead }),
+      ...(call.has('accept-clock') ? { acceptClockAheadMs: Number.POSITIVE_INFINITY } : {}),
+    })
   },
 }
 

@@ -7,16 +7,8 @@
  * files back to their synced length (or to a random length from there on), overwritten bytes back to what they were, and
  * names back to the last sync of their directory, or leaves them.
  */
-import {
-  cpSync,
-  existsSync,
-  lstatSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
-import { dirname, join, relative } from 'node:path'
+import { existsSync, lstatSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import type { Random } from './random.ts'
 import type { Call } from './trace.ts'
 
@@ -233,9 +225,4 @@ function contentOf(file: File, now: Buffer, random: Random | undefined): Buffer 
   const lost = now.length - synced
   const kept = random === undefined || lost <= 0 ? synced : synced + random.below(lost + 1)
   return now.subarray(0, kept)
-}
-
-/** Copies directories elsewhere, to look at later. */
-export function keepCopy(roots: readonly string[], to: string): void {
-  for (const root of roots) cpSync(root, join(to, relative('/', root)), { recursive: true })
 }

@@ -9,5 +9,5 @@ describe.skipIf(!canTrace())(`power cuts (skipped where ${NO_STRACE})`, () => {
     process.stderr.write(`${JSON.stringify(report)}\n`)
     expect(report.acknowledged).toBeGreaterThan(100)
     expect(report.syncs).toBeGreaterThan(100)
-  })
+  }, 2_400_000)
 })

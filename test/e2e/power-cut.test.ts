@@ -15,17 +15,17 @@ describe.skipIf(!canTrace())(`power cuts (skipped where ${NO_STRACE})`, () => {
     process.stderr.write(`${JSON.stringify(report)}\n`)
     expect(report.acknowledged).toBeGreaterThan(10)
     expect(report.syncs).toBeGreaterThan(10)
-  })
+  }, 300_000)
 
   test('control: with fsync and fdatasync that do nothing, a cut loses what was acknowledged', async () => {
     await expect(powerCutRounds(1, { inject: 'fsync,fdatasync' })).rejects.toThrow(
       /newest head is not older|was acknowledged|the service ended with 1/,
     )
-  })
+  }, 300_000)
 
   test('control: with a journal that is not synced, the head record leads and the start refuses', async () => {
     await expect(powerCutRounds(1, { ignoreSyncOf: /\/db\/\d+\.log$/ })).rejects.toThrow(
       /store_behind_record/,
     )
-  })
+  }, 300_000)
 })

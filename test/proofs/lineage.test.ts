@@ -16,7 +16,8 @@ import {
   parseLineage,
   verifyLineage,
 } from '../../proofs/lineage.ts'
-import { BROKEN_RULES, lineageOf } from '../../proofs/vectors/generate-lineage.ts'
+import { lineageOf } from '../../proofs/vectors/generate-lineage.ts'
+import { BROKEN_RULES } from '../../proofs/vectors/generate-rules.ts'
 import {
   CHILD_ID,
   OWNER,

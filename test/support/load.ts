@@ -328,7 +328,8 @@ const UNKNOWN = ['internal', 'outcome_unknown', 'shutting_down', 'overloaded', '
 
 function isUnknown(problem: JsonValue | undefined): boolean {
   if (problem === undefined) return false
-  return UNKNOWN.includes(String(jsonObject(problem, 'problem')['code']))
+  const code = jsonObject(problem, 'problem')['code']
+  return typeof code === 'string' && UNKNOWN.includes(code)
 }
 
 /** Load from several connections at once, until it is stopped or nobody answers any more. */

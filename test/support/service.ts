@@ -93,12 +93,16 @@ export async function startService(
   log: LogDirectory = makeLog(),
   options: StartOptions = {},
 ): Promise<RunningService> {
-  const [command = process.execPath, ...before] = [...(options.wrapper ?? []), process.execPath]
+  const [command, ...before] = [...(options.wrapper ?? []), process.execPath]
   const args = ['serve', '--data', log.data, '--port', '0', '--log-level', 'warn']
-  const child = spawn(command, [...before, MAIN, ...args, ...(options.flags ?? [])], {
-    env: { ...cleanEnvironment(), ...options.environment },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+  const child = spawn(
+    command ?? process.execPath,
+    [...before, MAIN, ...args, ...(options.flags ?? [])],
+    {
+      env: { ...cleanEnvironment(), ...options.environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  )
   let stderr = ''
   child.stderr.on('data', (chunk: Buffer) => {
     stderr += chunk.toString()

@@ -1,7 +1,7 @@
 /** @module Signers of statements with fixed seeds, and statements of any content, right or wrong. */
 import { ed25519 } from '@noble/curves/ed25519.js'
 import { p256 } from '@noble/curves/nist.js'
-import { concatBytes, toBase64url, utf8Encode } from '../../proofs/bytes.ts'
+import { toBase64url, utf8Encode } from '../../proofs/bytes.ts'
 import type { JsonValue } from '../../proofs/json.ts'
 import { ed25519Spki, keyId, p256Spki, type KeyAlg } from '../../proofs/key.ts'
 import { noblePrimitives } from '../../proofs/noble.ts'
@@ -100,9 +100,4 @@ export function commitmentsTo(...disclosures: readonly string[]): JsonRecord {
 /** Base64url of 32 equal bytes. */
 export function digestOf(byte: number): string {
   return toBase64url(new Uint8Array(32).fill(byte))
-}
-
-/** Joins texts as UTF-8. */
-export function bytesOf(...texts: readonly string[]): Uint8Array {
-  return concatBytes(...texts.map(utf8Encode))
 }
