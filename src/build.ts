@@ -67,7 +67,7 @@ import { revocationReader, revocationsFold } from './revocation/revocations.ts'
 import { createRevokeHandler } from './revocation/revoke.ts'
 import { Database } from './store/database.ts'
 import { HeadRecord } from './store/head-record.ts'
-import { checkKeepingJournals, openKeepingJournals } from './store/journals.ts'
+import { checkKeepingJournals, listCopies, openKeepingJournals } from './store/journals.ts'
 import type { CheckProgress } from './store/start-checks.ts'
 
 /** Milliseconds that one policy evaluation may take. */
@@ -185,6 +185,8 @@ export interface ServiceOptions {
   /** Called once after a fatal error: the process is to end, and the next start decides. */
   readonly onFatal: (error: Error) => void
   readonly onProgress?: (progress: CheckProgress) => void
+  /** Told what an operator should know of a start that goes on. */
+  readonly onWarning?: (message: string) => void
   /** A head that the operator vouches for, in place of a lost or contradicting head record. */
   readonly acceptHead?: AcceptedHead
   /** How far the clock may be ahead of the last ledger time, ms, because the operator says so. Default: 24 h. */
@@ -230,7 +232,13 @@ export async function openService(config: Config, options: ServiceOptions): Prom
   try {
     const headRecord = await openHeadRecord(config.head, origin, options.acceptHead)
     resources.add(() => headRecord.close())
-    const { store, journals } = await openKeepingJournals(databasePath(config.data))
+    const directory = databasePath(config.data)
+    // Said before the database opens: over some damage LevelDB ends the process itself, with no word of ours.
+    for (const path of await listCopies(directory))
+      options.onWarning?.(
+        `an earlier start did not finish; the journals as they were are in ${path}`,
+      )
+    const { store, journals } = await openKeepingJournals(directory)
     resources.add(() => store.close())
     // A refusal about what is stored keeps the copy of the journals and names it; any other (a wrong passphrase) does not.
     return await checkKeepingJournals(

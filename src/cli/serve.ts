@@ -16,7 +16,7 @@ import { startProgress } from './progress.ts'
 const FLAGS = Object.values(SETTINGS).map((setting) => setting.flag)
 
 /** pino's numbers for the levels of a log line. */
-const LEVEL = { info: 30, fatal: 60 } as const
+const LEVEL = { info: 30, warn: 40, fatal: 60 } as const
 
 /** Writes what the process says of itself as the lines of its log are: stderr of a service is JSON throughout. */
 function logLine(io: Io, level: keyof typeof LEVEL, msg: string): void {
@@ -45,6 +45,7 @@ async function serveUntilSignal(
   const service = await openService(config, {
     onFatal,
     onProgress: (at) => progress.update(at.done),
+    onWarning: (message) => logLine(io, 'warn', message),
     ...accepted,
   })
   progress.end()

@@ -70,6 +70,12 @@ export async function keepJournals(directory: string): Promise<KeptJournals> {
   }
 }
 
+/** Copies that earlier starts left: one that ended before its checks did, or refused for what is stored. */
+export async function listCopies(directory: string): Promise<readonly string[]> {
+  const names = await readdir(directory).catch(() => [])
+  return names.filter((name) => KEPT_DIRECTORY.test(name)).map((name) => join(directory, name))
+}
+
 /**
  * Copies the journals aside, then opens the store. If another process has it open the copy goes at once: nothing was
  * replayed.
