@@ -142,6 +142,7 @@ const FOREIGN: ReadonlySet<string> = new Set([
   'TRUSTWARDEN_PEERS',
   'TRUSTWARDEN_SEED',
   'TRUSTWARDEN_TRUST',
+  'TRUSTWARDEN_CHROMIUM',
 ])
 
 function integer(raw: Raw, name: keyof Config, min: number, max: number, to: string[]) {

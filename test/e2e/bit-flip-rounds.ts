@@ -29,7 +29,7 @@ import {
   type LogDirectory,
   makeLog,
   removeLog,
-  runCli,
+  runCliAsync,
   type RunningService,
   startService,
 } from '../support/service.ts'
@@ -163,7 +163,7 @@ async function judge(log: Written, data: string): Promise<Outcome> {
     await service.stop()
   }
   try {
-    runCli(['audit', '--data', data, '--trust', log.anchor])
+    await runCliAsync(['audit', '--data', data, '--trust', log.anchor])
     return { fate: 'holds', said: 'holds' }
   } catch (thrown) {
     const text = textOf(thrown)
@@ -198,11 +198,13 @@ function draw(files: readonly string[], random: Random, round: number): readonly
   throw new Error('no byte was drawn')
 }
 
+/** Copies that are judged at the same time: each is a process that mostly starts. */
+const LANES = 3
+
 /** Flips `flips` single bits, each in a copy of its own, in a log of about `entries` entries. */
 export async function bitFlipRounds(flips: number, entries: number): Promise<FlipReport> {
   const random = seededRandom('bit flips')
   const log = await writeLog(entries)
-  const place = mkdtempSync(join(tmpdir(), 'trustwarden-flip-'))
   const fates: Record<Fate, number> = {
     refused: 0,
     reported: 0,
@@ -213,22 +215,20 @@ export async function bitFlipRounds(flips: number, entries: number): Promise<Fli
   }
   const said: Record<string, number> = {}
   const wrong: string[] = []
-  try {
+  const files = filesOf(log)
+  // Drawn before the first is judged, so that a seed gives the same flips however the lanes run.
+  const drawn = Array.from({ length: flips }, (_, round) => ({
+    place: draw(files, random, round),
+    bit: random.below(8),
+  }))
+  const next = drawn.values()
+  const lane = async (place: string): Promise<void> => {
     const data = join(place, 'log')
-    const copy = () => {
-      rmSync(place, { recursive: true })
-      mkdirSync(place)
-      for (const tail of ['', '.head', '.keys'])
-        cpSync(`${log.data}${tail}`, `${data}${tail}`, { recursive: true })
-    }
-    copy()
-    expect(await judge(log, data), 'undamaged').toEqual({ fate: 'holds', said: 'holds' })
-    for (let round = 0; round < flips; round++) {
-      copy()
-      const [path, offset] = draw(filesOf(log), random, round)
+    for (const { place: at, bit } of next) {
+      const [path, offset] = at
+      copyLog(log, place)
       const damaged = path.replace(log.data, data)
       const bytes = readFileSync(damaged)
-      const bit = random.below(8)
       bytes[offset] = (bytes[offset] ?? 0) ^ (1 << bit)
       writeFileSync(damaged, bytes)
       const outcome = await judge(log, data)
@@ -237,9 +237,27 @@ export async function bitFlipRounds(flips: number, entries: number): Promise<Fli
       if (outcome.fate === 'silent' || outcome.fate === 'unnamed')
         wrong.push(`${path.slice(log.root.length)} byte ${offset} bit ${bit}: ${outcome.said}`)
     }
+  }
+  const places = Array.from({ length: LANES }, () =>
+    mkdtempSync(join(tmpdir(), 'trustwarden-flip-')),
+  )
+  try {
+    const [first = ''] = places
+    copyLog(log, first)
+    const undamaged = await judge(log, join(first, 'log'))
+    expect(undamaged, 'undamaged').toEqual({ fate: 'holds', said: 'holds' })
+    await Promise.all(places.map(lane))
     return { seed: random.seed, fates, said, wrong }
   } finally {
-    rmSync(place, { recursive: true, force: true })
+    for (const place of places) rmSync(place, { recursive: true, force: true })
     removeLog(log)
   }
+}
+
+/** A fresh copy of a log in `place`, with head record and keys beside it. */
+function copyLog(log: Written, place: string): void {
+  rmSync(place, { recursive: true, force: true })
+  mkdirSync(place)
+  for (const tail of ['', '.head', '.keys'])
+    cpSync(`${log.data}${tail}`, `${join(place, 'log')}${tail}`, { recursive: true })
 }

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { bitFlipRounds } from './bit-flip-rounds.ts'
 
 test('500 flipped bits are harmless or named', async () => {
-  const report = await bitFlipRounds(500, 2000)
+  const report = await bitFlipRounds(500, 1000)
   process.stderr.write(`${JSON.stringify(report)}\n`)
   expect(report.wrong).toEqual([])
   expect(report.fates.refused + report.fates.reported).toBeGreaterThan(100)

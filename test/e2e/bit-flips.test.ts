@@ -7,8 +7,8 @@
 import { expect, test } from 'vitest'
 import { bitFlipRounds } from './bit-flip-rounds.ts'
 
-test('25 flipped bits are harmless or named', async () => {
-  const report = await bitFlipRounds(25, 400)
+test('10 flipped bits are harmless or named', async () => {
+  const report = await bitFlipRounds(10, 300)
   process.stderr.write(`${JSON.stringify(report)}\n`)
   expect(report.wrong).toEqual([])
   expect(report.fates.refused + report.fates.reported).toBeGreaterThan(0)

@@ -78,12 +78,20 @@ function filesUnder(...roots: readonly string[]): readonly string[] {
 const occurrences = (haystack: Buffer, secret: Uint8Array): number =>
   encodingsOf(secret).reduce((sum, needle) => sum + countIn(haystack, needle), 0)
 
-/** Files that hold a secret, with how often. */
-const findIn = (roots: readonly string[], secret: Uint8Array): readonly string[] =>
-  filesUnder(...roots).flatMap((path) => {
-    const count = occurrences(readFileSync(path), secret)
-    return count === 0 ? [] : [`${path} ×${count}`]
-  })
+/** Files that hold a secret, with how often. A file that goes away meanwhile may have become another: begin anew. */
+function findIn(roots: readonly string[], secret: Uint8Array): readonly string[] {
+  for (let turn = 0; turn < 50; turn++) {
+    try {
+      return filesUnder(...roots).flatMap((path) => {
+        const count = occurrences(readFileSync(path), secret)
+        return count === 0 ? [] : [`${path} ×${count}`]
+      })
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    }
+  }
+  throw new Error('the files never stood still')
+}
 
 const utf8 = (text: string): Buffer => Buffer.from(text, 'utf8')
 

@@ -1,11 +1,14 @@
 /**
  * @module The real service as its users meet it: a process of its own, made by the real CLI, reached over HTTP.
  */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+const execFileAsync = promisify(execFile)
 
 const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 const START_MS_MAX = 30_000
@@ -49,6 +52,12 @@ export function runCli(
     env: environment,
     stdio: ['ignore', 'pipe', 'pipe'],
   })
+}
+
+/** As `runCli`, beside whatever else is under way. */
+export async function runCliAsync(args: readonly string[]): Promise<string> {
+  const options = { encoding: 'utf8', env: cleanEnvironment() } as const
+  return (await execFileAsync(process.execPath, [MAIN, ...args], options)).stdout
 }
 
 /** The environment without what only tests read, so that a service under test sees what an operator's would. */
@@ -108,7 +117,8 @@ export async function startService(
     stderr += chunk.toString()
   })
   const exited = new Promise<number | string>((resolve) => {
-    child.once('exit', (code, signal) => resolve(code ?? signal ?? 'unknown'))
+    // 'close' and not 'exit': what it wrote last is then there too.
+    child.once('close', (code, signal) => resolve(code ?? signal ?? 'unknown'))
   })
   const url = await new Promise<string>((resolve, reject) => {
     let stdout = ''
