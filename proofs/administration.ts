@@ -2,11 +2,11 @@
  * @module The statements by which a log is administered: enrolments, the policy in force, the clock, revocations and
  * erasures.
  */
-import { choice, digest, integer, list, parsed, spki, text } from './claims.ts'
+import { choice, digest, integer, list, namePatterns, parsed, spki, text } from './claims.ts'
 import { readCommitments } from './disclosure.ts'
 import { check } from './errors.ts'
 import { keyId } from './key.ts'
-import { type NamePattern, parseNamePattern } from './name-pattern.ts'
+import type { NamePattern } from './name-pattern.ts'
 import { checkSubject, readPayload } from './payload.ts'
 import { type KeyRole, parseSubject, type Subject } from './principal.ts'
 import type { Hash, Primitives } from './primitives.ts'
@@ -30,7 +30,7 @@ export interface OwnerEnroll {
   /** DER SubjectPublicKeyInfo. */
   readonly key: Uint8Array
   readonly kid: string
-  /** What the owner's own agents may be called; at least one. */
+  /** What the owner's own agents may be called; 1 to 64. */
   readonly patterns: readonly NamePattern[]
   /** Digests of what is disclosed. */
   readonly commitments: readonly string[]
@@ -95,13 +95,13 @@ export function parseOperatorEnroll(p: Primitives, statement: Statement): Operat
 /**
  * Reads the enrolment of an owner.
  *
- * @throws {ProofError} `claim_invalid` if `sub` does not name the key; else as `readPayload`.
+ * @throws {ProofError} `claim_invalid` if `sub` does not name the key; `too_large` for more than 64 patterns; else as `readPayload`.
  * @see FORMAT §6
  */
 export function parseOwnerEnroll(p: Primitives, statement: Statement): OwnerEnroll {
   const { key, patterns } = readPayload(statement, 'owner.enroll', ['operator', 'service'], {
     key: spki,
-    patterns: list(parsed(parseNamePattern), 1),
+    patterns: namePatterns(1),
   })
   const commitments = readCommitments(statement.payload)
   return { key, kid: checkEnrolled(p, statement, 'owner', key), patterns, commitments }

@@ -72,8 +72,13 @@ export function fromBase64url(text: string, field = 'base64url'): Uint8Array {
   return decodeDigits(text, BASE64URL_DIGITS, field)
 }
 
-/** Joins byte strings into a new one. */
+/** Joins byte strings into a new one. For a few: where their number is not bounded, `joinBytes`. */
 export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
+  return joinBytes(parts)
+}
+
+/** Joins any number of byte strings into a new one. */
+export function joinBytes(parts: readonly Uint8Array[]): Uint8Array {
   let length = 0
   for (const part of parts) length += part.length
   const joined = new Uint8Array(length)

@@ -7,6 +7,7 @@ import {
   compareBytes,
   concatBytes,
   copyBytes,
+  joinBytes,
   readUint,
   uintBytes,
   utf8Decode,
@@ -61,7 +62,7 @@ const SIMPLE = 7
 export function encodeCbor(value: CborValue, maxDepth: number = CBOR_DEPTH_MAX): Uint8Array {
   const parts: Uint8Array[] = []
   writeValue(parts, value, maxDepth)
-  return concatBytes(...parts)
+  return joinBytes(parts)
 }
 
 /**
@@ -204,7 +205,7 @@ function encodeKey(key: string | number): Uint8Array {
   const permitted = typeof key === 'string' || key >= 0
   check(permitted, 'malformed', 'cbor: a map key that is neither text nor an unsigned integer')
   writeValue(parts, key, 0)
-  return concatBytes(...parts)
+  return joinBytes(parts)
 }
 
 function encodeHead(major: number, argument: number): Uint8Array {

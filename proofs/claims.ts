@@ -6,6 +6,7 @@ import { fromBase64url } from './bytes.ts'
 import { check, ProofError } from './errors.ts'
 import type { JsonValue } from './json.ts'
 import { parseSpki } from './key.ts'
+import { NAME_PATTERNS_MAX, type NamePattern, parseNamePattern } from './name-pattern.ts'
 
 /** Reads one value; `field` is its name, for the message. */
 export type Read<T> = (value: JsonValue, field: string) => T
@@ -119,6 +120,17 @@ export function list<T>(read: Read<T>, min = 0): Read<readonly T[]> {
     const distinct = new Set(items.map((item) => JSON.stringify(item))).size
     check(distinct === items.length, 'claim_invalid', `${field}: an element twice`)
     return elements
+  }
+}
+
+/** Reads `min` to 64 name patterns. @throws {ProofError} also `too_large` @see FORMAT §1.4 */
+export function namePatterns(min = 0): Read<readonly NamePattern[]> {
+  const read = list(parsed(parseNamePattern), min)
+  return (value, field) => {
+    const length = Array.isArray(value) ? value.length : 0
+    const most = NAME_PATTERNS_MAX
+    check(length <= most, 'too_large', `${field}: ${length} name patterns, at most ${most}`)
+    return read(value, field)
   }
 }
 

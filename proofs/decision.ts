@@ -40,6 +40,12 @@ export const DECISION_AGE_MAX_MS = 60_000
 /** Bytes in the salt of an action digest. */
 export const ACTION_SALT_BYTES = 16
 
+/** Reasons, or matched rules, of one verdict. @see FORMAT §10.3 */
+export const NAMES_MAX = 256
+
+/** Obligations of one verdict. @see FORMAT §10.3 */
+export const OBLIGATIONS_MAX = 16
+
 /** What an action is about. */
 export interface Resource {
   /** 1 to 512 characters, none of them a control character. */
@@ -339,7 +345,7 @@ export function isDecisionFresh(prepared: DecisionPrepared, timeMs: number): boo
 /**
  * Reads a verdict: `[effect, [reason…], [matched…], [obligation…]]`.
  *
- * @throws {ProofError} `malformed`, also for what is no name.
+ * @throws {ProofError} `malformed`, also for what is no name; else as `decodeNames`.
  * @see FORMAT §10.3
  */
 export function decodeVerdict(value: CborValue | undefined): Verdict {
@@ -353,15 +359,31 @@ export function decodeVerdict(value: CborValue | undefined): Verdict {
     effect,
     reasons: decodeNames(reasons, 'reasons'),
     matched: decodeNames(matched, 'matched'),
-    obligations: decodeNames(obligations, 'obligations'),
+    obligations: decodeNames(obligations, 'obligations', OBLIGATIONS_MAX),
   }
 }
 
-/** Reads an array of names. @throws {ProofError} `malformed`, also for what is no name. @see FORMAT §10.3 */
-export function decodeNames(value: CborValue | undefined, field: string): readonly string[] {
-  return cborArray(value, field).map((one) => {
+/**
+ * Reads an array of names.
+ *
+ * @param most - How many there may be.
+ * @throws {ProofError} `malformed`, also for what is no name; `too_large` for more than `most`; `not_canonical` if they
+ *   are not sorted, or one stands there twice.
+ * @see FORMAT §10.3
+ */
+export function decodeNames(
+  value: CborValue | undefined,
+  field: string,
+  most: number = NAMES_MAX,
+): readonly string[] {
+  const items = cborArray(value, field)
+  check(items.length <= most, 'too_large', `${field}: ${items.length} names, at most ${most}`)
+  let previous = ''
+  return items.map((one) => {
     const name = cborText(one, field)
     check(NAME.test(name), 'malformed', `${field}: not a name of a-z, 0-9, ".", "_" and "-"`)
+    check(name > previous, 'not_canonical', `${field}: not sorted, or a name twice`)
+    previous = name
     return name
   })
 }

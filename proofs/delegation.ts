@@ -3,10 +3,19 @@
  * is its form, and what holds within one record; the rules between a record, its parent's and the log are FORMAT
  * §9.2, and a refused record is read as well as an issued one.
  */
-import { accepted, digest, integer, list, members, nullable, parsed } from './claims.ts'
+import {
+  accepted,
+  digest,
+  integer,
+  list,
+  members,
+  namePatterns,
+  nullable,
+  parsed,
+} from './claims.ts'
 import { check } from './errors.ts'
 import type { JsonValue } from './json.ts'
-import { type NamePattern, parseNamePattern } from './name-pattern.ts'
+import type { NamePattern } from './name-pattern.ts'
 import { checkSubject, readPayload } from './payload.ts'
 import { parseKid, parseOwner, parseTrustDomain } from './principal.ts'
 import type { Hash } from './primitives.ts'
@@ -54,7 +63,7 @@ export interface Delegation {
  * Reads a delegation record.
  *
  * @throws {ProofError} `delegation_invalid` if parent, authorization and depth do not agree, or another than the parent
- *   (at depth 0 the owner) signs; `spiffe_id_invalid`, `scope_invalid` and `not_canonical` for ids, scope and patterns;
+ *   (at depth 0 the owner) signs; `too_large` for more than 64 patterns; `spiffe_id_invalid`, `scope_invalid` and `not_canonical` for ids, scope and patterns;
  *   else as `readPayload`.
  * @see FORMAT §9.1
  */
@@ -68,7 +77,7 @@ export function parseDelegation(statement: Statement): Delegation {
     scope: readScope,
     depth: integer(),
     max_depth: integer(),
-    may_create: list(parsed(parseNamePattern)),
+    may_create: namePatterns(),
     size: integer(),
     ttl: integer(),
     ceiling: integer(),

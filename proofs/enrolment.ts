@@ -10,11 +10,12 @@ import {
 } from './administration.ts'
 import { equalBytes } from './bytes.ts'
 import { cborUint } from './cbor.ts'
+import { checkSubjects } from './entry-links.ts'
 import { check, ProofError, type ProofErrorCode } from './errors.ts'
 import { keyId } from './key.ts'
 import type { NamePattern } from './name-pattern.ts'
 import type { Hash, Primitives } from './primitives.ts'
-import { checkSubjects, entriesOf, type ProvenEntry, type ProvenLog } from './proven-log.ts'
+import { entriesOf, type ProvenEntry, type ProvenLog } from './proven-log.ts'
 import { verifyStatement } from './statement.ts'
 
 /** How long a signature of a proposal counts, in milliseconds of ledger time. @see FORMAT §6 */

@@ -112,7 +112,7 @@ export function encodeEntry(entry: EntryFields): Uint8Array {
 /**
  * Decodes an entry, and checks the form of what its kind says. An unknown kind passes with `known: false`.
  *
- * @throws {ProofError} `too_large` over 65,535 bytes, or a statement over 32 KiB; `version_unknown`; `chain_mismatch`
+ * @throws {ProofError} `too_large` over 65,535 bytes, a statement over 32 KiB, or a list over its limit; `version_unknown`; `chain_mismatch`
  *   for a link that no chain can have; `claim_invalid` and `spiffe_id_invalid` for a subject or a decision id that is
  *   none; `malformed` or `not_canonical` for everything else.
  * @see FORMAT §5, §6
@@ -271,7 +271,7 @@ const FORMS: Readonly<Record<FieldForm, (value: CborValue, field: string) => unk
     const most = CERTIFICATE_BYTES_MAX
     check(length <= most, 'too_large', `${field}: ${length} bytes, at most ${most}`)
   },
-  reasons: decodeNames,
+  reasons: (value, field) => decodeNames(value, field),
   verdict: decodeVerdict,
   sequence: (value, field) => {
     const known = value === 'new' || value === 'repeated' || value === 'old'

@@ -4,13 +4,14 @@
  */
 import { parseRevoke, type RevokeReason } from './administration.ts'
 import { parseCertificate } from './certificate.ts'
+import { checkIssuanceLinks, checkSubjects, instanceSubjects } from './entry-links.ts'
 import { check, ProofError } from './errors.ts'
 import { type EnrolledOwner, findOwner, type Operators, verifyOperator } from './enrolment.ts'
 import { type Issuance, type LoggedIssuance, readIssuance, verifyChain } from './issuance.ts'
 import { keyId } from './key.ts'
 import { isValidAt } from './outcomes.ts'
 import type { Primitives } from './primitives.ts'
-import { checkSubjects, entriesOf, type ProvenEntry, type ProvenLog } from './proven-log.ts'
+import { entriesOf, type ProvenEntry, type ProvenLog } from './proven-log.ts'
 import { type Statement, verifyStatement } from './statement.ts'
 
 /** A revocation in the bundle that governs a link of the chain. */
@@ -88,22 +89,11 @@ export function findChain(
   return { issuances, self, owner, revocations }
 }
 
-/** The subjects of a statement of an instance, in the order of FORMAT §6. */
-export function instanceSubjects({ record }: Issuance): readonly string[] {
-  const { id, name } = record.child.instance
-  return [`inst:${id}`, `agent:${name}`, record.owner]
-}
-
 function findIssuance(p: Primitives, log: ProvenLog, instance: string): LoggedIssuance | undefined {
   const [found] = entriesOf(log, 'agent.issue', instance)
   if (found === undefined) return undefined
   const issuance = readIssuance(p, found.entry)
-  const { record } = issuance
-  const [own = '', ...rest] = instanceSubjects(issuance)
-  const parent = record.parent === null ? [] : [`inst:${record.parent.instance.id}`]
-  checkSubjects(found, [own, ...parent, ...rest])
-  // An instance is issued once: nothing of it lies in the log before.
-  check(found.entry.links[0]?.seq === 0, 'chain_mismatch', `entry ${found.index}: used before`)
+  checkIssuanceLinks(found, issuance)
   return issuance
 }
 

@@ -110,13 +110,15 @@ export interface EvidenceRevocation {
 
 /**
  * What the log recorded and the bundle does not show: that nothing more was revoked, that no earlier action used the
- * decision, that the policy was still in force, that no decision has the id; and that the decision was spent, or a link
+ * decision, that the policy was still in force, that no other entry has the decision's id or request (it may say
+ * otherwise than this one), that no decision has the id; and that the decision was spent, or a link
  * revoked, where the entry that shows it is not in the bundle.
  */
 export type NotProven =
   | 'no_revocation'
   | 'single_use'
   | 'policy_active'
+  | 'decision_unique'
   | 'decision_absent'
   | 'spent'
   | 'revoked'

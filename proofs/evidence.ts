@@ -18,10 +18,11 @@ import {
 } from './decision.ts'
 import { parseErasure } from './administration.ts'
 import { parseDisclosure, readCommitments } from './disclosure.ts'
+import { checkSubjects, instanceSubjects } from './entry-links.ts'
 import { findPolicy, type Operators, readOperators, verifyOperator } from './enrolment.ts'
 import { check, ProofError } from './errors.ts'
 import { parseEvidence } from './evidence-bundle.ts'
-import { type EvidenceChain, findChain, instanceSubjects } from './evidence-chain.ts'
+import { type EvidenceChain, findChain } from './evidence-chain.ts'
 import type { DisclosureState, EvidenceReport, EvidenceStep } from './evidence-report.ts'
 import { describeEvidence, type VerifiedAction, type VerifiedDecision } from './evidence-summary.ts'
 import type { JsonValue } from './json.ts'
@@ -34,7 +35,6 @@ import {
 } from './outcomes.ts'
 import type { Primitives } from './primitives.ts'
 import {
-  checkSubjects,
   entriesOf,
   entryAt,
   openProvenLog,
@@ -182,6 +182,8 @@ function verifyDecision(context: Context, at: ProvenEntry): VerifiedDecision {
   )
   const enough = counted.length <= prepared.epoch
   check(enough, 'outcome_mismatch', 'decision: more revocations before it than its epoch')
+  const possible = prepared.epoch <= prepared.size
+  check(possible, 'outcome_mismatch', 'decision: its epoch is above the size it was prepared at')
   note(context, 'decision', `signed by ${request.instance}`, index)
   const policy = findPolicy(p, log, operators, prepared, index)
   note(context, 'policy', `in force by ${policy.signers.join(' and ')}`, policy.index)

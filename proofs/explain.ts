@@ -31,6 +31,7 @@ const NOT_PROVEN: Readonly<Record<NotProven, string>> = {
     'that nothing more was revoked: a revocation that is not in the bundle leaves no trace in it',
   single_use: 'that no earlier action used the decision',
   policy_active: 'that no other policy was put in force between that one and the decision',
+  decision_unique: 'that the log gave this id and this request to no other entry',
   decision_absent: 'that no decision of this id was in the log',
   spent: 'that an earlier action had used the decision: the entry of that action is not here',
   revoked: 'that the agent, or one above it, was revoked: the entry of the revocation is not here',

@@ -9,6 +9,7 @@ import {
   integer,
   list,
   members,
+  namePatterns,
   nullable,
   parsed,
   spki,
@@ -17,7 +18,7 @@ import { toHex } from './bytes.ts'
 import { CERTIFICATE_BYTES_MAX, parseCertificate } from './certificate.ts'
 import { check } from './errors.ts'
 import { keyId, parseSpki } from './key.ts'
-import { type NamePattern, parseNamePattern } from './name-pattern.ts'
+import type { NamePattern } from './name-pattern.ts'
 import { NOTE_COSIGNATURE_V1, NOTE_ED25519, type NoteKey, parseVkey } from './note.ts'
 import { parseOrigin } from './origin.ts'
 import { checkSubject, readPayload } from './payload.ts'
@@ -69,7 +70,8 @@ export interface Genesis {
  *
  * @throws {ProofError} `version_unknown` for another format or version of the rules; `origin_mismatch` if it is
  *   addressed to another log than it founds; `key_mismatch` if another key than its service key signed;
- *   `algorithm_unsupported` for keys of the wrong kind; `claim_invalid` for a public key that stands there twice;
+ *   `algorithm_unsupported` for keys of the wrong kind; `claim_invalid` for a public key that stands there twice; `too_large` for more
+ *   than 64 patterns of one owner;
  *   `certificate_invalid`, `certificate_untrusted` and `spiffe_id_invalid` for a `ca` that is no authority of the trust
  *   domain; else as `readPayload`.
  * @see FORMAT §6
@@ -86,7 +88,7 @@ export function parseGenesis(p: Primitives, statement: Statement): Genesis {
     ca: list(bytes(1, CERTIFICATE_BYTES_MAX), 1),
     operators: list(spki, 1),
     threshold: integer(1),
-    owners: list(members({ key: spki, patterns: list(parsed(parseNamePattern), 1) })),
+    owners: list(members({ key: spki, patterns: namePatterns(1) })),
     policy: digest,
     predecessor: nullable(members({ origin: parsed(parseOrigin), size: integer(), root: digest })),
   })

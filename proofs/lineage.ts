@@ -4,6 +4,7 @@
  */
 import { equalBytes } from './bytes.ts'
 import { type Certificate, parseCertificate } from './certificate.ts'
+import { checkIssuanceLinks, checkLinks, type PlacedEntry } from './entry-links.ts'
 import { check, ProofError } from './errors.ts'
 import { type Issuance, issuanceOf, readIssuance, verifyChain } from './issuance.ts'
 import {
@@ -121,7 +122,8 @@ export function formatLineage(lineage: Lineage): Uint8Array {
  *
  * @throws {ProofError} `issuance_unproven` for records without receipts, unless `allowUnproven`, for a lineage that is not
  *   of this certificate, and for one that lacks a link; `trust_mismatch` for roots that are not those of the trust
- *   anchor; `root_mismatch` for receipts under two histories; else as `openReceipt`, `readIssuance` and `verifyChain`,
+ *   anchor; `root_mismatch` for receipts under two histories; `chain_mismatch` for links of other subjects than those
+ *   of the issuance, and for links that do not agree; else as `openReceipt`, `readIssuance` and `verifyChain`,
  *   and `certificate_expired`.
  * @see FORMAT §9.2, §9.3
  */
@@ -133,7 +135,8 @@ export function verifyLineage(p: Primitives, expected: LineageExpectation): Veri
   const proven = 'receipts' in lineage
   const named = proven || expected.allowUnproven === true
   check(named, 'issuance_unproven', 'lineage: records without receipts')
-  const chain = proven ? readReceipts(p, lineage, trust, origin) : readRecords(p, lineage)
+  const placed = proven ? openReceipts(p, lineage, trust, origin) : []
+  const chain = proven ? placed.map((one) => readPlaced(p, one)) : readRecords(p, lineage)
   const self = chain.at(-1)
   const own = self !== undefined && equalBytes(self.certificate.der, certificate)
   if (!own) throw new ProofError('issuance_unproven', 'lineage: not of the certificate presented')
@@ -150,28 +153,36 @@ export function verifyLineage(p: Primitives, expected: LineageExpectation): Veri
     },
     otherPatterns: [],
   })
+  // Only now is it known that they ascend.
+  checkLinks(placed)
   checkValidity(self.certificate, atMs)
   return describe(chain, self, proven)
 }
 
-function readReceipts(
+function openReceipts(
   p: Primitives,
   { receipts }: Lineage,
   trust: Trust,
   origin: string,
-): readonly Issuance[] {
+): readonly PlacedEntry[] {
   checkDepth(receipts.length)
   const rootsBySize = new Map<number, Uint8Array>()
   return receipts.map((receipt) => {
-    const { entry, head } = openReceipt(p, receipt, trust)
+    const { head, ...placed } = openReceipt(p, receipt, trust)
+    const { kind } = placed.entry
     check(head.origin === origin, 'origin_mismatch', 'receipt: of another log')
     const known = rootsBySize.get(head.size) ?? head.root
     check(equalBytes(known, head.root), 'root_mismatch', 'receipts: two roots of one size')
     rootsBySize.set(head.size, head.root)
-    const issued = entry.kind === 'agent.issue'
-    check(issued, 'issuance_unproven', `receipt: of an entry of kind ${entry.kind}`)
-    return readIssuance(p, entry)
+    check(kind === 'agent.issue', 'issuance_unproven', `receipt: of an entry of kind ${kind}`)
+    return placed
   })
+}
+
+function readPlaced(p: Primitives, placed: PlacedEntry): Issuance {
+  const issuance = readIssuance(p, placed.entry)
+  checkIssuanceLinks(placed, issuance)
+  return issuance
 }
 
 function readRecords(p: Primitives, { records }: BareLineage): readonly Issuance[] {

@@ -9,6 +9,9 @@ import { check } from './errors.ts'
 import { ANY_SEGMENT, isContainedInUnion, matchesPath, type PathPattern } from './path-pattern.ts'
 import { isNameSegment, NAME_SEGMENTS_MAX, RESERVED_NAME_SEGMENT } from './spiffe-id.ts'
 
+/** Patterns in one list: whether one list contains another takes a comparison of each with each. @see FORMAT §1.4 */
+export const NAME_PATTERNS_MAX = 64
+
 const ANY_BELOW = '**'
 // As many segments as a name has, of 63 characters each, with their slashes, and a last `**`.
 const LENGTH_MAX = 64 * NAME_SEGMENTS_MAX + ANY_BELOW.length

@@ -5,6 +5,7 @@
  */
 import { equalBytes, utf8Encode } from './bytes.ts'
 import { decodeEntry, type Entry, parseEntryStatement } from './entry.ts'
+import { checkLinks, checkSubjects, type PlacedEntry } from './entry-links.ts'
 import { check, ProofError, type ProofErrorCode } from './errors.ts'
 import type { EvidenceBundle } from './evidence-bundle.ts'
 import { type Genesis, parseGenesis } from './genesis.ts'
@@ -41,12 +42,6 @@ export interface ProvenLog {
 /** Kinds whose `iat` has no window (FORMAT §3.4); what it means for an action is in its verdict. */
 const NO_WINDOW: readonly string[] = ['agent.revoke', 'operator.clock', 'action']
 
-interface Placed {
-  readonly index: number
-  readonly leafHash: Hash
-  readonly entry: Entry
-}
-
 /**
  * Opens what a bundle shows of the log: its head under the trust, every entry under the head, and the genesis.
  *
@@ -61,7 +56,7 @@ export function openProvenLog(p: Primitives, bundle: EvidenceBundle, trust: Trus
   const trusted = trust.logs.find((log) => log.origin === origin)
   if (trusted === undefined) throw new ProofError('trust_mismatch', 'head: not of a trusted log')
   const head = openTrustedHead(p, trust, bundle.head)
-  const placed = bundle.entries.map(({ index, entry: bytes, path }): Placed => {
+  const placed = bundle.entries.map(({ index, entry: bytes, path }): PlacedEntry => {
     const hash = leafHash(p, bytes)
     const { size: treeSize, root } = head
     verifyInclusion(p, { leafIndex: index, treeSize, leafHash: hash, path, root })
@@ -112,17 +107,9 @@ export function entriesOf(log: ProvenLog, kind: string, sub?: string): readonly 
   )
 }
 
-/** Demands that an entry links exactly these subjects. @throws {ProofError} `chain_mismatch` */
-export function checkSubjects({ index, entry }: ProvenEntry, subjects: readonly string[]): void {
-  const { links } = entry
-  const same =
-    links.length === subjects.length && links.every(({ subject }, at) => subject === subjects[at])
-  check(same, 'chain_mismatch', `entry ${index}: links other subjects than its statement is about`)
-}
-
 function readStatement(
   p: Primitives,
-  { index, entry, leafHash: hash }: Placed,
+  { index, entry, leafHash: hash }: PlacedEntry,
   texts: readonly string[] | undefined,
 ): ProvenEntry {
   const statement = parseEntryStatement(entry)
@@ -148,37 +135,10 @@ function readGenesis(p: Primitives, first: ProvenEntry | undefined, anchor: Trus
   return genesis
 }
 
-function checkTimes(placed: readonly Placed[]): void {
+function checkTimes(placed: readonly PlacedEntry[]): void {
   let latest = 0
   for (const { index, entry } of placed) {
     check(entry.timeMs >= latest, 'outcome_mismatch', `entry ${index}: ledger time goes back`)
     latest = entry.timeMs
-  }
-}
-
-/** That no two links of one subject contradict each other, whether or not entries between them are in the bundle. */
-function checkLinks(placed: readonly Placed[]): void {
-  const before = new Map<string, { readonly at: Placed; readonly seq: number }>()
-  const byIndex = new Map(placed.map((one) => [one.index, one]))
-  for (const at of placed) {
-    for (const { subject, seq, previous } of at.entry.links) {
-      const fault = `entry ${at.index}: link ${subject} does not follow from the bundle`
-      const last = before.get(subject)
-      const named = previous === null ? undefined : byIndex.get(previous.index)
-      if (previous !== null && named !== undefined) {
-        // An entry that is here and that the link names is the one before it in that chain.
-        const follows =
-          named === last?.at &&
-          last.seq + 1 === seq &&
-          equalBytes(previous.leafHash, named.leafHash)
-        check(follows, 'chain_mismatch', fault)
-      } else if (last !== undefined) {
-        // Entries that are not here lie between the two: as many as the numbers say, and there must be room for them.
-        const between = seq - last.seq - 1
-        const room = previous === null ? 0 : previous.index - last.at.index
-        check(between >= 1 && room >= between, 'chain_mismatch', fault)
-      }
-      before.set(subject, { at, seq })
-    }
   }
 }

@@ -6,7 +6,7 @@
  *
  * An index is written in groups of three digits, all but the last with an x before them: 1234067 is x001/x234/067.
  */
-import { concatBytes, copyBytes, parseDecimal, readU16, u16Bytes } from './bytes.ts'
+import { joinBytes, copyBytes, parseDecimal, readU16, u16Bytes } from './bytes.ts'
 import { check } from './errors.ts'
 
 /** Which tile or bundle. */
@@ -91,7 +91,7 @@ export function encodeBundle(entries: readonly Uint8Array[]): Uint8Array {
     check(fits, 'too_large', `entry is ${entry.length} bytes, at most ${ENTRY_LENGTH_MAX}`)
     parts.push(u16Bytes(entry.length), entry)
   }
-  return concatBytes(...parts)
+  return joinBytes(parts)
 }
 
 /**

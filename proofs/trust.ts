@@ -4,7 +4,7 @@
  */
 import {
   compareBytes,
-  concatBytes,
+  joinBytes,
   equalBytes,
   fromBase64url,
   toBase64url,
@@ -108,7 +108,7 @@ export function parseTrustAnchor(p: Primitives, text: string): TrustAnchor {
  * @see FORMAT §13.1
  */
 export function bundleHash(p: Primitives, roots: readonly Uint8Array[]): Hash {
-  return p.sha256(concatBytes(...roots.map((der) => p.sha256(der)).sort(compareBytes)))
+  return p.sha256(joinBytes(roots.map((der) => p.sha256(der)).sort(compareBytes)))
 }
 
 /**

@@ -126,7 +126,10 @@ export function composeRules(parts: RuleParts): Rules {
     }),
     createErasureHandler(readers),
     createActivateHandler({ ruleProposal, tryOut: (pack) => parts.policies.tryOut(pack) }),
-    createIssueHandler({ ...readers, origin, trustDomain, authority, decideName, clock }),
+    {
+      ...createIssueHandler({ ...readers, origin, trustDomain, authority, decideName, clock }),
+      takesCsr: true,
+    },
     createRevokeHandler({
       agents: agentReader,
       nameOwner: createNameOwnerReader(trustDomain),

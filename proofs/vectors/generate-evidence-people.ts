@@ -111,6 +111,18 @@ export function revocationRows(): readonly Row[] {
       make(before('decision', ...operator, `owner:${people.otherOwner.kid}`), [], [7]),
     ],
     [
+      'epoch-above-size',
+      'outcome_mismatch',
+      'an epoch above the size that the decision was prepared at',
+      make({ prepared: { decision: [[5, 8]] } }),
+    ],
+    [
+      'ok-epoch-of-size',
+      'ok',
+      'an epoch that is the size that the decision was prepared at',
+      make({ prepared: { decision: [[5, 7]] } }),
+    ],
+    [
       'revoked-by-revoked-parent',
       'outcome_mismatch',
       'the parent was revoked itself',

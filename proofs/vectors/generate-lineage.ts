@@ -2,9 +2,21 @@
 import { BROKEN_RULES, END_MS, MALLORY, payload } from './generate-rules.ts'
 import { toHex, utf8Decode } from '../bytes.ts'
 import { type JsonObject, jsonString } from '../json.ts'
+import type { CborValue } from '../cbor.ts'
+import { decodeEntry } from '../entry.ts'
 import { formatLineage } from '../lineage.ts'
 import type { VectorCase } from './generate-cases.ts'
-import { people, START_MS, type Story, TRUST_DOMAIN } from './generate-plot.ts'
+import { seeded } from './generate-keys.ts'
+import {
+  CHILD_ID,
+  OWNER,
+  people,
+  ROOT_ID,
+  START_MS,
+  type Story,
+  type StoryTweaks,
+  TRUST_DOMAIN,
+} from './generate-plot.ts'
 
 import { anchorOf, tellStory } from './generate-story.ts'
 
@@ -151,7 +163,30 @@ export function lineageCases(): readonly VectorCase[] {
       'child-of-other-owner',
       'lineage_broken',
       'the child has another owner than its parent',
-      lineageOf(tellStory(payload('child', { owner: MALLORY }))),
+      lineageOf(
+        tellStory({
+          ...payload('child', { owner: MALLORY }),
+          ...linked([CHILD_INST, ROOT_INST, CHILD_NAME, MALLORY]),
+        }),
+      ),
+    ],
+    [
+      'links-of-other-child',
+      'chain_mismatch',
+      'the issuance stands in the chain of another instance',
+      lineageOf(tellStory(linked([`${CHILD_INST}b`, ROOT_INST, CHILD_NAME, OWNER]))),
+    ],
+    [
+      'links-child-used',
+      'chain_mismatch',
+      'the instance has an entry before its issuance',
+      lineageOf(tellStory({ before: { child: useChild } })),
+    ],
+    [
+      'links-disagree',
+      'chain_mismatch',
+      "the link of the parent's chain names another entry than the parent's issuance",
+      lineageOf(tellStory({ draft: { child: { links: disagreeing() } } })),
     ],
     ...BROKEN_RULES.map(
       ([name, expect, description, tweaks]) =>
@@ -166,6 +201,39 @@ export function lineageCases(): readonly VectorCase[] {
     input,
     expect,
   }))
+}
+
+const CHILD_INST = `inst:${CHILD_ID}`
+const ROOT_INST = `inst:${ROOT_ID}`
+const CHILD_NAME = `agent:${CHILD_ID.slice(0, CHILD_ID.lastIndexOf('/'))}`
+
+/** The fetcher's issuance links these subjects. */
+function linked(subjects: readonly string[]): StoryTweaks {
+  return { draft: { child: { subjects } } }
+}
+
+/** The fetcher is revoked before it was ever issued. */
+function useChild({ log, timeMs }: Story): void {
+  log.append({
+    kind: 'agent.revoke',
+    by: people.operator,
+    header: { iss: `operator:${people.operator.kid}`, sub: CHILD_INST },
+    payload: { target: CHILD_INST, reason: 'unspecified' },
+    prepared: new Map(),
+    outcome: new Map([[0, 'revoked']]),
+    subjects: [CHILD_INST, CHILD_NAME, OWNER],
+    timeMs,
+  })
+}
+
+/** Links of the right subjects, one of which gives the parent's issuance another hash. */
+function disagreeing(): readonly CborValue[] {
+  const { log, indexes } = tellStory()
+  const { links } = decodeEntry(log.entries[indexes.get('child') ?? 0] ?? new Uint8Array())
+  return links.map(({ subject, seq, previous }) => {
+    const hash = subject === ROOT_INST ? seeded('leaf') : previous?.leafHash
+    return [subject, seq, previous && hash ? [previous.index, hash] : null]
+  })
 }
 
 /** The lineage of a story's fetcher, with all that it is held to. */

@@ -22,10 +22,13 @@ const ADVICE: Readonly<Record<string, string>> = {
   set_digest_mismatch: 'the entries are whole if "trustwarden rebuild --data DIR" says so',
   clock_ahead: 'set the clock right; if it is right, start once with "serve --accept-clock"',
   clock_behind: 'set the clock right, or wait until it has passed the last ledger time',
-  key_file_missing: "--keys names the directory of the service's keys (default: <data>.keys)",
+  key_file_missing:
+    "check the path; the service's own keys lie where --keys says (default: <data>.keys), people's come from keygen",
   key_passphrase_required: 'give --passphrase-file F or --passphrase-fd N',
   key_passphrase_wrong: 'give the passphrase that the keys were made with',
   key_file_mode: 'make it readable by its owner alone: chmod 600',
+  EEXIST: 'nothing is overwritten: choose another name',
+  signer_unknown: 'is the key enrolled under this role? --as says which: operator, owner or reader',
   EADDRINUSE: 'another process listens there: stop it, or choose another --port',
   EACCES: 'this user may not do that',
 }
@@ -37,6 +40,7 @@ export function adviceFor(code: string): string | undefined {
 
 /** Codes of what cannot be read, and so of exit code 2. */
 export const UNREADABLE: ReadonlySet<string> = new Set([
+  'ENOENT',
   'key_file_missing',
   'key_file_unreadable',
   'key_file_mode',

@@ -17,7 +17,7 @@ function describe(
   const alone =
     operators === 1
       ? '\nOne operator alone can enrol and change policy. Safer: a second --operator whose key is kept off-line, and\n' +
-        '--threshold 1 (either), or three and --threshold 2.\n'
+        '--threshold 1 (either), or three and --threshold 2.'
       : ''
   const clear = plain
     ? 'NOT encrypted: anyone who reads this directory is the service'
@@ -35,7 +35,8 @@ Give this trust anchor to everyone who verifies; whoever has it need not trust t
 
 ${report.anchor}
 
-Next: trustwarden serve --data ${report.data}
+Next: trustwarden serve --data ${report.data}${plain ? '' : ' --passphrase-file F'}
+      trustwarden trust show --data ${report.data} > anchor.txt
 `
 }
 

@@ -47,7 +47,9 @@ function explainError(error: unknown): string {
   const code = codeOf(error)
   if (code !== undefined) {
     const advice = adviceFor(code)
-    return `${code}: ${error.message}${advice === undefined ? '' : `\n${advice}`}`
+    // Node's own messages begin with the code already.
+    const text = error.message.startsWith(code) ? error.message : `${code}: ${error.message}`
+    return `${text}${advice === undefined ? '' : `\n${advice}`}`
   }
   return error.name === 'DirectoryError' ? error.message : (error.stack ?? error.message)
 }

@@ -88,6 +88,7 @@ export function createActivateHandler(options: ActivateOptions): StatementHandle
     type: ACTIVATE_KIND,
     lane: 'normal',
     disclosable: [],
+    attachments: 1,
     prepare: (incoming, view) => prepare(options, incoming, view),
     register: (state, submission) => register(options, state, submission),
   }

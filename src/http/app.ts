@@ -19,7 +19,7 @@ import { openapi, pathOf } from './openapi.ts'
 import type { Allowed, Handler, HttpParts } from './parts.ts'
 import { type Problem, problem, problemOf, retryAfterS } from './problem.ts'
 import * as read from './read.ts'
-import { type Access, accessOf, ROUTES, type RouteName } from './roles.ts'
+import { accessOf, ROUTES, type RouteName } from './roles.ts'
 import * as write from './write.ts'
 
 const HANDLERS: Readonly<Record<RouteName, Handler>> = {
@@ -62,13 +62,16 @@ function sendProblem(
 }
 
 /**
- * Refuses what an agent may not do any more: a key that was revoked reads as little as it writes.
+ * Refuses what an agent or an owner may not do any more: a key that was revoked reads as little as it writes, whatever
+ * the route would show others (FORMAT §3.5).
  *
  * @throws {ServiceError} `revoked`, `certificate_expired`
  */
-function assertInForce(parts: HttpParts, access: Access, principal: Principal): void {
-  if (principal.role !== 'agent' || access !== 'own') return
+function assertInForce(parts: HttpParts, principal: Principal): void {
   const view = parts.log.view()
+  if (principal.role === 'owner' && parts.revocations.isRevoked(view, principal.principal))
+    throw new ServiceError('revoked', 'this owner is revoked')
+  if (principal.role !== 'agent') return
   const agent = parts.agents.find(view, principal.principal)
   if (agent === undefined || parts.revocations.governs(view, agent))
     throw new ServiceError('revoked', 'this agent, its name, its owner or an ancestor is revoked')
@@ -114,7 +117,7 @@ function authorize(
   const access = accessOf(route, role, parts.openReads)
   if (access === '-')
     throw new ServiceError('role_forbidden', `role ${role} may not use this route`)
-  assertInForce(parts, access, principal)
+  assertInForce(parts, principal)
   return { request, access, principal }
 }
 

@@ -6,6 +6,7 @@
  * body decoder is.
  */
 import {
+  DISCLOSURES_MAX,
   fromBase64url,
   type JsonValue,
   jsonArray,
@@ -17,13 +18,15 @@ import {
   toBase64url,
 } from '@trustwarden/proofs'
 import { Decoder } from 'cbor-x'
-import { ServiceError } from '../errors.ts'
+import { type ErrorCode, ServiceError } from '../errors.ts'
 import { checkCborShape } from './cbor-shape.ts'
 
 /** Bytes of a request, and statements in it, at most. */
 export const REQUEST_BYTES_MAX = 1_048_576
 /** Statements of a request, at most. */
 export const REQUEST_STATEMENTS_MAX = 1000
+/** Pinned attachments of a statement, at most: no type takes more. */
+const ATTACHMENTS_MAX = 1
 
 /** One statement as it came in, with what travels beside it. */
 export interface Submitted {
@@ -77,15 +80,24 @@ export function parseBody(bytes: Uint8Array, mediaType: string): JsonValue {
   )
 }
 
-function optionalTexts(value: JsonValue | undefined, field: string): readonly string[] {
+function optionalTexts(
+  value: JsonValue | undefined,
+  field: string,
+  most: number,
+  code: ErrorCode,
+): readonly string[] {
   if (value === undefined) return []
-  return jsonArray(value, field).map((item) => jsonString(item, field))
+  const items = jsonArray(value, field)
+  if (items.length > most)
+    throw new ServiceError(code, `${field}: holds ${items.length}, at most ${most}`)
+  return items.map((item) => jsonString(item, field))
 }
 
 /**
  * Reads `{statement, disclosures?, attachments?, csr?}`; `field` names its place in the request.
  *
- * @throws {ServiceError} `request_malformed`
+ * @throws {ServiceError} `request_malformed`; `statement_too_large` and `attachment_invalid` for more than the most that
+ *   any statement comes with
  */
 export function readSubmitted(value: JsonValue, field: string): Submitted {
   try {
@@ -94,10 +106,18 @@ export function readSubmitted(value: JsonValue, field: string): Submitted {
     const csr = object['csr']
     return {
       statement: jsonString(object['statement'], `${field}.statement`),
-      disclosures: optionalTexts(object['disclosures'], `${field}.disclosures`),
-      pinned: optionalTexts(object['attachments'], `${field}.attachments`).map((text) =>
-        fromBase64url(text),
+      disclosures: optionalTexts(
+        object['disclosures'],
+        `${field}.disclosures`,
+        DISCLOSURES_MAX,
+        'statement_too_large',
       ),
+      pinned: optionalTexts(
+        object['attachments'],
+        `${field}.attachments`,
+        ATTACHMENTS_MAX,
+        'attachment_invalid',
+      ).map((text) => fromBase64url(text)),
       ...(csr === undefined ? {} : { csr: fromBase64url(jsonString(csr, `${field}.csr`)) }),
     }
   } catch (error) {

@@ -12,6 +12,7 @@ import {
   type Primitives,
   ProofError,
   parseJson,
+  parsePrincipal,
   parseSpki,
   requireMembers,
   utf8Encode,
@@ -63,7 +64,7 @@ function parse(jws: string): Parsed {
   return {
     alg: jsonString(claims['alg'], 'alg'),
     kid: jsonString(claims['kid'], 'kid'),
-    issuer: jsonString(claims['iss'], 'iss'),
+    issuer: parsePrincipal(jsonString(claims['iss'], 'iss')).text,
     audience: jsonString(claims['aud'], 'aud'),
     issuedAtS: jsonInteger(claims['iat'], 'iat'),
     method: jsonString(body['method'], 'method'),

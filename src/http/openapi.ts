@@ -18,7 +18,12 @@ const SCHEMAS = {
     properties: {
       statement: { ...text, description: 'Compact JWS (FORMAT §3)', maxLength: 32_768 },
       disclosures: { type: 'array', maxItems: 16, items: base64url, description: 'FORMAT §4' },
-      attachments: { type: 'array', items: base64url, description: 'Pinned attachments' },
+      attachments: {
+        type: 'array',
+        maxItems: 1,
+        items: base64url,
+        description: 'Pinned: a policy',
+      },
       csr: { ...base64url, description: 'PKCS#10 request, DER (agents only)' },
     },
   },

@@ -49,6 +49,7 @@ async function register(
   parts: HttpParts,
   route: WriteRoute,
   submitted: Submitted,
+  request: Allowed['request'],
 ): Promise<SubmitResult> {
   const { statements } = parts.metrics
   try {
@@ -59,6 +60,7 @@ async function register(
       pinned,
       types: TYPES[route],
       signers: SIGNERS[route],
+      source: request.raw.socket,
       ...(csr === undefined ? {} : { csr }),
     })
     statements.inc({ kind: result.kind, result: outcomeWord(result.outcome) })
@@ -79,7 +81,7 @@ async function oneOfMany(
 ): Promise<JsonValue> {
   try {
     const submitted = readSubmitted(value, `statements[${place}]`)
-    const result = await register(parts, 'statements', submitted)
+    const result = await register(parts, 'statements', submitted, request)
     return {
       status: 'registered',
       index: result.index,
@@ -109,7 +111,7 @@ export async function statements(parts: HttpParts, allowed: Allowed): Promise<Js
 /** `POST {log}/v1/agents`: 201 with certificate, roots, receipt and lineage; 403 with code and receipt. */
 export async function agents(parts: HttpParts, { request, reply }: Allowed): Promise<JsonValue> {
   const submitted = readSubmitted(bodyOf(request.body), 'body')
-  const result = await register(parts, 'agents', submitted)
+  const result = await register(parts, 'agents', submitted, request)
   const receipt = receiptObject(result.receipt)
   if (result.kind === 'agent.refuse') {
     const document = problemOf(refusal(outcomeWord(result.outcome)))
@@ -155,7 +157,7 @@ function refusal(reason: string): ServiceError {
 /** `POST /access/v1/evaluation` (AuthZEN 1.0): 200 for allow and deny alike; the decision is an entry already. */
 export async function evaluation(parts: HttpParts, { request }: Allowed): Promise<JsonValue> {
   const submitted = readSubmitted(bodyOf(request.body), 'body')
-  const result = await register(parts, 'evaluation', submitted)
+  const result = await register(parts, 'evaluation', submitted, request)
   const answer = asObject(result.extra ?? {})
   return {
     ...answer,

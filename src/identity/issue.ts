@@ -6,6 +6,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import {
+  CERTIFICATE_BYTES_MAX,
   encodeSvidExtension,
   equalBytes,
   parseDelegation,
@@ -224,15 +225,28 @@ async function certify(
   },
 ): Promise<Uint8Array> {
   const { record, ruling, spki, timeMs } = made
+  const certificate = await sign(options.authority, {
+    spiffeId: record.child.instance.id,
+    publicKeySpki: spki,
+    notBeforeMs: Math.max(timeMs - BACKDATED_MS, ruling.notBeforeMinMs),
+    notAfterMs: Math.min(ruling.notAfterMaxMs, options.authority.notAfterMs),
+    serial: drawSerial(),
+    delegationExtension: extensionOf(options, incoming, record, ruling),
+  })
+  const { length } = certificate
+  if (length > CERTIFICATE_BYTES_MAX) {
+    const rule = `the certificate would be ${length} bytes, at most ${CERTIFICATE_BYTES_MAX}: a smaller scope is needed`
+    throw new ServiceError('entry_too_large', rule)
+  }
+  return certificate
+}
+
+async function sign(
+  authority: IssueOptions['authority'],
+  request: Parameters<Authority['issueSvid']>[0],
+): Promise<Uint8Array> {
   try {
-    return await options.authority.issueSvid({
-      spiffeId: record.child.instance.id,
-      publicKeySpki: spki,
-      notBeforeMs: Math.max(timeMs - BACKDATED_MS, ruling.notBeforeMinMs),
-      notAfterMs: Math.min(ruling.notAfterMaxMs, options.authority.notAfterMs),
-      serial: drawSerial(),
-      delegationExtension: extensionOf(options, incoming, record, ruling),
-    })
+    return await authority.issueSvid(request)
   } catch (cause) {
     if (!(cause instanceof IdentityError)) throw cause
     throw new ServiceError('internal', `the authority cannot sign: ${cause.message}`, { cause })

@@ -23,19 +23,17 @@ export const LANE_LIMITS: Readonly<Record<Lane, LaneLimits>> = {
 }
 
 /**
- * What one lane holds at most of what is not verified yet. Anybody can send that under anybody's name, so each name has
- * a share alone, and none of it is room in the lane itself.
+ * What one lane holds at most of what is not verified yet; none of it is room in the lane itself. A verification takes
+ * well under a millisecond: what stands here is gone in a fraction of a second. Anybody can send it under anybody's
+ * name, so no name has a share: each source has its turn instead (`Turns`).
  */
-export interface UnverifiedLimits extends LaneLimits {
-  /** Submissions that say they are of one issuer. */
-  readonly perIssuerMax: number
+export const UNVERIFIED_LIMITS: Readonly<Record<Lane, LaneLimits>> = {
+  normal: { submissionsMax: 8192, bytesMax: 64 * 1024 * 1024 },
+  urgent: { submissionsMax: 4096, bytesMax: 64 * 1024 * 1024 },
 }
 
-/** A verification takes well under a millisecond: what stands here is gone in a fraction of a second. */
-export const UNVERIFIED_LIMITS: Readonly<Record<Lane, UnverifiedLimits>> = {
-  normal: { submissionsMax: 8192, bytesMax: 64 * 1024 * 1024, perIssuerMax: 8192 },
-  urgent: { submissionsMax: 4096, bytesMax: 64 * 1024 * 1024, perIssuerMax: 64 },
-}
+/** Submissions of one source that wait for their turn, at most: those of one request. */
+export const TURNS_WAITING_MAX = 1000
 
 /** What one lane holds now. */
 export interface LaneLoad {
@@ -102,55 +100,52 @@ export class Admission {
   }
 }
 
-/** Counts what of one lane is being verified, as a whole and by the issuer that it names. */
-export class UnverifiedAdmission {
-  readonly #lane: Lane
-  readonly #all: Admission
-  readonly #perIssuerMax: number
-  readonly #issuers = new Map<string, number>()
+/**
+ * Lets the submissions of each source go one at a time, in order, so that a source that sends many keeps only itself
+ * waiting.
+ */
+export class Turns {
+  /** What waits behind the one whose turn it is; a source of which nothing is under way has no queue. */
+  readonly #queues = new WeakMap<object, (() => void)[]>()
+  readonly #waitingMax: number
   #rejected = 0
 
-  constructor(lane: Lane, limits: UnverifiedLimits) {
-    this.#lane = lane
-    this.#all = new Admission(lane, limits)
-    this.#perIssuerMax = limits.perIssuerMax
+  constructor(waitingMax: number = TURNS_WAITING_MAX) {
+    this.#waitingMax = waitingMax
   }
 
   /**
-   * Lets a submission of `bytes` in that says it is of `issuer`.
+   * Waits for the turn of one submission of `source`.
    *
-   * @returns Takes it out again; a second call does nothing.
+   * @returns Ends the turn; a second call does nothing.
    * @throws {ServiceError} `overloaded`
    */
-  admit(issuer: string, bytes: number): () => void {
-    const count = this.#issuers.get(issuer) ?? 0
-    if (count >= this.#perIssuerMax) {
+  async take(source: object): Promise<() => void> {
+    const queue = this.#queues.get(source)
+    if (queue === undefined) this.#queues.set(source, [])
+    else if (queue.length >= this.#waitingMax) {
       this.#rejected++
       throw new ServiceError(
         'overloaded',
-        `${count} ${this.#lane} submissions of this issuer are being verified, at most ${this.#perIssuerMax}`,
+        `${queue.length} urgent submissions of this connection wait, at most ${this.#waitingMax}`,
       )
-    }
-    const release = this.#all.admit(bytes)
-    this.#issuers.set(issuer, count + 1)
-    let released = false
+    } else await new Promise<void>((resolve) => queue.push(resolve))
+    let ended = false
     return () => {
-      if (released) return
-      released = true
-      release()
-      const left = (this.#issuers.get(issuer) ?? 1) - 1
-      if (left === 0) this.#issuers.delete(issuer)
-      else this.#issuers.set(issuer, left)
+      if (ended) return
+      ended = true
+      this.#next(source)
     }
   }
 
   /** How many were turned away since start. */
   get rejected(): number {
-    return this.#rejected + this.#all.rejected
+    return this.#rejected
   }
 
-  /** Resolves when nothing is being verified. */
-  emptied(): Promise<void> {
-    return this.#all.emptied()
+  #next(source: object): void {
+    const next = this.#queues.get(source)?.shift()
+    if (next === undefined) this.#queues.delete(source)
+    else next()
   }
 }

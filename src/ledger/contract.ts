@@ -127,6 +127,10 @@ export interface StatementHandler {
   readonly lane: 'normal' | 'urgent'
   /** Names of the fields that may only be disclosed. */
   readonly disclosable: readonly string[]
+  /** How many pinned attachments a statement comes with at most. They are never erased. Default: 0. */
+  readonly attachments?: number
+  /** Whether a certificate request may come with a statement. Default: no. */
+  readonly takesCsr?: boolean
   /**
    * Finds what two runs could answer differently (policy verdict, certificate, ids drawn). Runs on committed state
    * `view`, in parallel with others, its statement's signature already verified.

@@ -12,6 +12,7 @@ import type { Fold, RegisteredEntry, StatementHandler, Submission } from './cont
 import { findEvent } from './dedup.ts'
 import { ERASURE_KIND, erasedBy, erasedIndexes } from './erasures.ts'
 import { LedgerError } from './errors.ts'
+import { attachmentRefusal } from './prepare.ts'
 import type { LogReader } from './reader.ts'
 import { registerSubmission } from './register.ts'
 import type { Decided } from './register.ts'
@@ -73,6 +74,9 @@ export class Decider {
   /** Decides about one submission on top of those before it in the batch. */
   #decide(open: OpenBatch, submission: Submission, handler: StatementHandler): Answer {
     const { state } = open
+    // Pinned bytes stay for ever: whatever a caller's way here was, none that its type does not take goes by.
+    const misplaced = attachmentRefusal(handler, submission)
+    if (misplaced !== undefined) return { type: 'refuse', error: misplaced }
     const { iss, jti } = submission.statement.header
     const known = findEvent(state, iss, jti)
     if (known !== undefined) {

@@ -15,8 +15,8 @@ import type { Database } from '../store/database.ts'
 import type { ErasureResult } from '../store/erasure.ts'
 import type { KeptJournals } from '../store/journals.ts'
 import type { CheckProgress } from '../store/start-checks.ts'
-import { Admission, LANE_LIMITS, UNVERIFIED_LIMITS, UnverifiedAdmission } from './admission.ts'
-import type { Lane, LaneLimits, LaneLoad, UnverifiedLimits } from './admission.ts'
+import { Admission, LANE_LIMITS, Turns, UNVERIFIED_LIMITS } from './admission.ts'
+import type { Lane, LaneLimits, LaneLoad } from './admission.ts'
 import { chainsFold } from './chains.ts'
 import { ClockGuard } from './clock-guard.ts'
 import type { CborMap, Fold, PrincipalReader, State, StatementHandler } from './contract.ts'
@@ -70,7 +70,7 @@ export interface LogOptions {
   /** Default: a `VerifyPool` of two threads. */
   readonly verifier?: SignatureVerifier
   readonly limits?: Readonly<Record<Lane, LaneLimits>>
-  readonly unverifiedLimits?: Readonly<Record<Lane, UnverifiedLimits>>
+  readonly unverifiedLimits?: Readonly<Record<Lane, LaneLimits>>
   /** How long one batch is decided, ms (writer.ts). */
   readonly decideBudgetMs?: number
   readonly erasureRetryMs?: number
@@ -138,7 +138,9 @@ export class Log {
   /** What is verified, until it is answered. */
   readonly #lanes: Readonly<Record<Lane, Admission>>
   /** What is not verified yet. */
-  readonly #unverified: Readonly<Record<Lane, UnverifiedAdmission>>
+  readonly #unverified: Readonly<Record<Lane, Admission>>
+  /** Whose urgent submission is verified next, of each source. */
+  readonly #turns = new Turns()
   #closing: Promise<void> | undefined
   readonly #eraser: Eraser
 
@@ -162,8 +164,8 @@ export class Log {
     }
     const unverified = options.unverifiedLimits ?? UNVERIFIED_LIMITS
     this.#unverified = {
-      normal: new UnverifiedAdmission('normal', unverified.normal),
-      urgent: new UnverifiedAdmission('urgent', unverified.urgent),
+      normal: new Admission('normal', unverified.normal),
+      urgent: new Admission('urgent', unverified.urgent),
     }
     this.#eraser = new Eraser({
       database,
@@ -260,7 +262,8 @@ export class Log {
     const { size, timeMs } = this.head()
     const lane = (name: Lane): LaneLoad & { readonly rejected: number } => {
       const admission = this.#lanes[name]
-      const rejected = admission.rejected + this.#unverified[name].rejected
+      const turnedAway = name === 'urgent' ? this.#turns.rejected : 0
+      const rejected = admission.rejected + this.#unverified[name].rejected + turnedAway
       return { ...admission.load(), rejected }
     }
     return {
@@ -293,9 +296,23 @@ export class Log {
     const { lane } = read.handler
     if (lane === 'normal' && this.#guard.isStopped()) throw clockStopped(this.#guard)
     try {
-      return await this.#register(read)
+      if (lane === 'normal' || read.source === undefined) return await this.#register(read)
+      return await this.#registerInTurn(read, read.source)
     } catch (thrown) {
       throw this.#answerable(thrown)
+    }
+  }
+
+  /** Registers what is verified once nothing else of its source is being verified. */
+  async #registerInTurn(read: Read, source: object): Promise<SubmitResult> {
+    const endTurn = await this.#turns.take(source)
+    try {
+      if (this.#closing !== undefined) {
+        throw new ServiceError('shutting_down', 'the service is stopping')
+      }
+      return await this.#register(read, endTurn)
+    } finally {
+      endTurn()
     }
   }
 
@@ -313,12 +330,13 @@ export class Log {
     await this.#verifier.close()
   }
 
-  async #register(read: Read): Promise<SubmitResult> {
+  async #register(read: Read, endTurn: () => void = () => undefined): Promise<SubmitResult> {
     const { handler, incoming } = read
     let endPreparing = this.#writer.beginPreparing()
     let leave = (): void => undefined
     try {
       leave = await this.#admitVerified(read)
+      endTurn()
       const repeat = this.#findRepeat(read)
       if (repeat !== undefined) return this.#answered(handler, repeat)
       for (let attempt = 0; attempt <= STALE_RETRIES; attempt++) {
@@ -349,7 +367,7 @@ export class Log {
       principals: this.#options.principals,
       verifier: this.#verifier,
     }
-    const verified = this.#unverified[lane].admit(statement.header.iss, bytes)
+    const verified = this.#unverified[lane].admit(bytes)
     try {
       await verifySigner(context, statement, this.view(), signers, lane)
       return this.#lanes[lane].admit(bytes)

@@ -3,6 +3,7 @@
  * the handler attach what two runs could answer differently (DESIGN §1 "prepare"). Nothing here changes state.
  */
 import {
+  DISCLOSURES_BYTES_MAX,
   MEDIA_JOSE,
   ProofError,
   STATEMENT_BYTES_MAX,
@@ -42,6 +43,8 @@ export interface Submitted {
   readonly types?: readonly string[]
   /** Roles whose statements the route takes; all if absent. */
   readonly signers?: readonly string[]
+  /** What it came over, such as a connection: of one source one urgent statement is verified at a time. */
+  readonly source?: object
 }
 
 /** Bytes of a certificate request (FORMAT §1.4). */
@@ -81,12 +84,14 @@ export interface Read {
   /** Bytes of everything that was handed in. */
   readonly bytes: number
   readonly signers: readonly string[] | undefined
+  readonly source: object | undefined
 }
 
 /**
  * Reads a statement and finds its handler.
  *
- * @throws {ServiceError} `statement_malformed`, `statement_too_large`, `envelope_unsupported`, `type_unknown`
+ * @throws {ServiceError} `statement_malformed`, `statement_too_large`, `envelope_unsupported`, `type_unknown`,
+ *   `attachment_invalid`
  */
 export function readSubmitted(
   submitted: Submitted,
@@ -94,6 +99,8 @@ export function readSubmitted(
 ): Read {
   const { disclosures = [], csr, pinned = [], types } = submitted
   checkLimit(submitted.statement.length, STATEMENT_BYTES_MAX, 'the statement')
+  const disclosed = disclosures.reduce((sum, { length }) => sum + length, 0)
+  checkLimit(disclosed, DISCLOSURES_BYTES_MAX, 'the disclosures')
   checkLimit(csr?.length ?? 0, CSR_BYTES_MAX, 'the certificate request')
   const pinnedBytes = pinned.reduce((sum, { length }) => sum + length, 0)
   checkLimit(pinnedBytes, PINNED_BYTES_MAX, 'the attachments')
@@ -105,11 +112,9 @@ export function readSubmitted(
   if (handler === undefined || types?.includes(type) === false) {
     throw new ServiceError('type_unknown', 'typ: no statement type that is accepted here')
   }
-  const bytes =
-    statement.bytes.length +
-    disclosures.reduce((sum, { length }) => sum + length, 0) +
-    pinnedBytes +
-    (csr?.length ?? 0)
+  const misplaced = attachmentRefusal(handler, { pinned, ...(csr !== undefined && { csr }) })
+  if (misplaced !== undefined) throw misplaced
+  const bytes = statement.bytes.length + disclosed + pinnedBytes + (csr?.length ?? 0)
   const incoming: Incoming = {
     statement,
     contentDigest: contentDigest(nativePrimitives, statement),
@@ -117,7 +122,21 @@ export function readSubmitted(
     pinned,
     ...(csr !== undefined && { csr }),
   }
-  return { incoming, handler, bytes, signers: submitted.signers }
+  const { signers, source } = submitted
+  return { incoming, handler, bytes, signers, source }
+}
+
+/** Why what comes with a statement is not for its type, or undefined: `attachment_invalid`. */
+export function attachmentRefusal(
+  { type, attachments = 0, takesCsr = false }: StatementHandler,
+  { pinned, csr }: Pick<Incoming, 'pinned' | 'csr'>,
+): ServiceError | undefined {
+  if (pinned.length > attachments) {
+    const rule = `attachments: ${pinned.length}, at most ${attachments} with ${type}`
+    return new ServiceError('attachment_invalid', rule)
+  }
+  if (csr === undefined || takesCsr) return undefined
+  return new ServiceError('attachment_invalid', `csr: none is taken with ${type}`)
 }
 
 /**

@@ -86,6 +86,8 @@ export function isServiceOver(state: State): boolean {
 
 /** The enrolment of an operator, owner or reader, or undefined. */
 export function findPerson(state: State, principal: string): Person | undefined {
+  // The fold's other keys hold something else.
+  if (!/^(operator|owner|reader):/.test(principal)) return undefined
   const value = state.get(FOLDS.principals, utf8Encode(principal))
   return value && (JSON.parse(utf8Decode(value)) as Person)
 }

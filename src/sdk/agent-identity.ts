@@ -31,6 +31,7 @@ import type { PersonKey } from './person.ts'
 import { type ReadEntry, readEntry } from './reader.ts'
 import { drawKey, type SigningKey, signingKey } from './signing-key.ts'
 import {
+  disclose,
   drawBytes,
   type SignedStatement,
   signStatement,
@@ -68,8 +69,10 @@ export interface ChildOptions extends IdentityOptions {
 
 /** What `perform` is told besides the action. */
 export interface PerformOptions extends CallOptions {
-  /** Recorded with the outcome; committed to, and erasable. */
+  /** Recorded with the outcome; committed to, and erasable. Checked before anything runs. */
   readonly details?: JsonValue
+  /** Told the entry and its receipt once the outcome is recorded. */
+  readonly onRecorded?: (recorded: Recorded) => void
 }
 
 const CEILING_S_MAX = 30 * 86_400
@@ -238,22 +241,24 @@ export class AgentIdentity {
     act: (permission: Permission) => T | Promise<T>,
     options: PerformOptions = {},
   ): Promise<T> {
+    const { details, onRecorded } = options
+    // What cannot be recorded must not run: an action is done once it is done.
+    inSdkWords('argument_invalid', 'details', () => disclose({ details }))
     const permission = await this.authorize(request, options)
     if (!permission.allowed) {
       const { effect, reasons, receipt } = permission
       const why = `${request.action}: ${effect} (${reasons.join(', ')})`
       throw new TrustWardenError('denied', why, { receipt, reasons })
     }
-    const { details } = options
     const report = { permission, ...(details === undefined ? {} : { details }) }
     let result: T
     try {
       result = await act(permission)
     } catch (thrown) {
-      await this.#report({ ...report, outcome: 'failure' }, [thrown])
+      onRecorded?.(await this.#report({ ...report, outcome: 'failure' }, [thrown]))
       throw thrown
     }
-    await this.#report({ ...report, outcome: 'success' }, [])
+    onRecorded?.(await this.#report({ ...report, outcome: 'success' }, []))
     return result
   }
 
@@ -281,9 +286,9 @@ export class AgentIdentity {
     await this.client.confirmHeads(this.#signer, options)
   }
 
-  async #report(event: ActionRecord, thrown: readonly unknown[]): Promise<void> {
+  async #report(event: ActionRecord, thrown: readonly unknown[]): Promise<Recorded> {
     try {
-      await this.record(event)
+      return await this.record(event)
     } catch (error) {
       const cause = thrown.length === 0 ? error : new AggregateError([...thrown, error])
       const why = error instanceof Error ? error.message : 'unknown'

@@ -51,3 +51,4 @@ export {
   type StatementSigner,
 } from './statement.ts'
 export type { TransportOptions } from './transport.ts'
+export { formatReceipt } from '@trustwarden/proofs'

@@ -5,7 +5,8 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ROLES, type Role, ROUTES, type RouteName } from '../../src/http/roles.ts'
-import { outcomeOf, type Made, type Reply, type TestClient } from '../support/client.ts'
+import { findPerson } from '../../src/ledger/principals.ts'
+import { outcomeOf, type Made, type Reply, TestClient } from '../support/client.ts'
 import { drawPerson, type OpenedService, openTestService } from '../support/opened-service.ts'
 
 type Cell = 'all' | 'own' | '-'
@@ -154,6 +155,57 @@ describe('reads', () => {
     expect(outcomeOf(await owner.revoke(`inst:${agent.principal}`))).toBe('revoked')
     const refused = await agent.read(path)
     expect([refused.status, refused.json()['code']]).toEqual([403, 'revoked'])
+  })
+
+  test('a revoked or expired agent and a revoked owner read nothing at all, even of an open log', async () => {
+    let nowMs = Date.now()
+    const opened = await openTestService({
+      openReads: true,
+      clock: { nowMs: () => nowMs, bootMs: () => nowMs },
+    })
+    try {
+      const at = (one: TestClient): TestClient =>
+        new TestClient({ ...one.target, identity: one.identity, nowMs: () => nowMs })
+      const other = opened.as(drawPerson('owner'))
+      expect(outcomeOf(await opened.operator.enroll('owner', other.identity, ['other/**']))).toBe(
+        'effective',
+      )
+      const { agent } = await opened.owner.issue('finance/gone/inst-00001')
+      const { agent: old } = await opened.owner.issue('finance/old/inst-00001', { ttl: 600 })
+      expect(outcomeOf(await opened.owner.revoke(`inst:${agent.principal}`))).toBe('revoked')
+      const paths = [
+        '/livez',
+        '/logs/main/checkpoint',
+        '/logs/main/v1/proofs/inclusion?index=0&size=3',
+      ]
+      const codesOf = (one: TestClient): Promise<unknown[]> =>
+        Promise.all(
+          paths.map(async (path) => {
+            const reply = await at(one).read(path)
+            return reply.status === 200 ? 200 : reply.json()['code']
+          }),
+        )
+      expect(await codesOf(agent)).toEqual(paths.map(() => 'revoked'))
+      expect(await codesOf(old)).toEqual(paths.map(() => 200))
+      expect(await codesOf(other)).toEqual(paths.map(() => 200))
+      expect(outcomeOf(await opened.operator.revoke(other.principal))).toBe('revoked')
+      expect(await codesOf(other)).toEqual(paths.map(() => 'revoked'))
+      nowMs += 700_000
+      expect(await codesOf(old)).toEqual(paths.map(() => 'certificate_expired'))
+    } finally {
+      await opened.close()
+    }
+  })
+
+  test('a credential of no principal is refused, whatever its issuer says', async () => {
+    const { by, opened } = closed
+    for (const principal of ['\u0000', '\u0001', '', 'operator:', 'log', 'owner:\u0000']) {
+      const nobody = opened.as({ ...by.operator.identity, principal })
+      const reply = await nobody.read('/logs/main/v1/entries/0')
+      expect([reply.status, reply.json()['code']]).toEqual([401, 'credential_invalid'])
+    }
+    expect(findPerson(opened.service.log.view(), '\u0000')).toBeUndefined()
+    expect(findPerson(opened.service.log.view(), by.operator.principal)?.role).toBe('operator')
   })
 
   test('HEAD is a read of its own: a credential for GET does not pass', async () => {

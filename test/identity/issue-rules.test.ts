@@ -245,6 +245,11 @@ describe('an issuance without a leaf', () => {
     ['statement_malformed', 'a grant that another covers', { scope: ['read:**', 'read:x'] }],
     ['statement_malformed', 'a member that is not listed', { details: 'somebody' }],
     ['statement_malformed', 'a pattern out of its grammar', { may_create: ['A'] }],
+    [
+      'statement_malformed',
+      '65 name patterns',
+      { may_create: Array.from({ length: 65 }, (_, at) => `n${at}`) },
+    ],
     ['statement_malformed', 'a list with an element twice', { may_create: ['a', 'a'] }],
     ['spiffe_id_invalid', 'an id that is none', { parent: { instance: 'x', key: '', record: '' } }],
   ])('is refused with %s for %s', async (code, _what, patch) => {
@@ -257,6 +262,21 @@ describe('an issuance without a leaf', () => {
     const bare = { ...incoming, prepared: new Map([[0, size]]) }
     expect(log.register(bare)).toMatchObject({ type: 'refuse', code, by: 'register' })
     expect(log.state.size).toBe(size)
+  })
+
+  it('is refused with the limit named where the certificate would be over 16 KiB', async () => {
+    const size = log.state.size
+    const word = (at: number) => `n${at + 100}`.padEnd(60, 'x')
+    const scope = Array.from(
+      { length: 64 },
+      (_, at) => `read:${[1, 2, 3, 4, 5].map((n) => word(n + at * 10)).join('/')}`,
+    )
+    const { outcome } = await log.issue({ owner: log.owner }, fresh('finance/big'), { scope })
+    expect(outcome).toMatchObject({ type: 'refuse', code: 'entry_too_large', by: 'prepare' })
+    expect(log.state.size).toBe(size)
+    const half = { scope: scope.slice(0, 32) }
+    const fits = await log.issue({ owner: log.owner }, fresh('finance/big'), half)
+    expect(entryOf(fits.outcome).kind).toBe('agent.issue')
   })
 
   it('is refused for its request: missing, of another hash, of another key, signed by another', async () => {

@@ -6,9 +6,13 @@
 import { describe, expect, it } from 'vitest'
 import { formatVkey } from '@trustwarden/proofs'
 import { ServiceError } from '../../src/errors.ts'
-import { UNVERIFIED_LIMITS, UnverifiedAdmission } from '../../src/ledger/admission.ts'
+import { Turns } from '../../src/ledger/admission.ts'
+import type { Submission } from '../../src/ledger/contract.ts'
+import { Decider } from '../../src/ledger/decide.ts'
+import type { DeciderOptions, OpenBatch } from '../../src/ledger/decide.ts'
 import { headKey } from '../../src/ledger/head-note.ts'
 import { CORE_FOLDS, Log } from '../../src/ledger/log.ts'
+import { attachmentRefusal } from '../../src/ledger/prepare.ts'
 import { VerifyPool } from '../../src/ledger/verify-pool.ts'
 import { inlineVerifier } from '../../src/ledger/verify.ts'
 import type { SignatureCheck, SignatureVerifier } from '../../src/ledger/verify.ts'
@@ -33,6 +37,9 @@ const codeOf = async (promise: Promise<unknown>): Promise<string> => {
   }
   return 'accepted'
 }
+
+/** Room for what two sources have under way at once. */
+const ONE_MORE = { submissionsMax: 2, bytesMax: 1_048_576 }
 
 /** Holds every signature of the owner until it is let go, and then finds it wrong. */
 const holding = (): { readonly verifier: SignatureVerifier; readonly letGo: () => void } => {
@@ -63,27 +70,61 @@ describe('the urgent lane', () => {
     expect(test.log.stats().lanes.urgent.submissions).toBe(0)
     letGo()
     const codes = await Promise.all(forged)
-    expect(codes.filter((code) => code === 'signature_invalid')).toHaveLength(64)
-    expect(codes.filter((code) => code === 'overloaded')).toHaveLength(1024 - 64)
-    expect(test.log.stats().lanes.urgent.rejected).toBe(1024 - 64)
+    // Forgeries name whom they like, so no name has a share that they could use up.
+    expect(codes.filter((code) => code === 'signature_invalid')).toHaveLength(1024)
+    expect(test.log.stats().lanes.urgent.rejected).toBe(0)
     await test.log.close()
   })
 
-  it('gives every issuer a share, and takes no more than it holds', () => {
-    const limits = { submissionsMax: 3, bytesMax: 100, perIssuerMax: 2 }
-    const admission = new UnverifiedAdmission('urgent', limits)
-    const first = admission.admit('a', 10)
-    admission.admit('a', 10)
-    expect(() => admission.admit('a', 10)).toThrow(ServiceError)
-    first()
-    first()
-    admission.admit('a', 10)
-    expect(() => admission.admit('a', 10)).toThrow(/of this issuer/)
-    expect(() => admission.admit('b', 81)).toThrow(/bytes/)
-    admission.admit('b', 10)
-    expect(() => admission.admit('c', 10)).toThrow(/queue holds 3/)
-    expect(admission.rejected).toBe(4)
-    expect(UNVERIFIED_LIMITS.urgent.perIssuerMax).toBeLessThanOrEqual(64)
+  it('verifies one of a source at a time, whoever they say they are of', async () => {
+    const test = await TestLog.create()
+    let verifying = 0
+    let most = 0
+    const verifier: SignatureVerifier = {
+      verify: async () => {
+        most = Math.max(most, ++verifying)
+        await new Promise((resolve) => setImmediate(resolve))
+        verifying--
+        return false
+      },
+      close: () => Promise.resolve(),
+    }
+    await test.open((one) => {
+      one.options = { verifier, unverifiedLimits: { normal: ONE_MORE, urgent: ONE_MORE } }
+    })
+    const sources = [{}, {}]
+    const codes = await Promise.all(
+      sources.flatMap((source) =>
+        Array.from({ length: 100 }, () =>
+          codeOf(test.submit({ ...say(OWNER, { type: 'test.urgent' }), source })),
+        ),
+      ),
+    )
+    expect(new Set(codes)).toEqual(new Set(['signature_invalid']))
+    expect(most).toBe(2)
+    await test.log.close()
+  })
+
+  it('gives every source its turns in order, and lets no more than so many wait', async () => {
+    const turns = new Turns(2)
+    const [a, b] = [{}, {}]
+    const order: string[] = []
+    const endFirst = await turns.take(a)
+    const waiting = ['second', 'third'].map(async (name) => {
+      const end = await turns.take(a)
+      order.push(name)
+      end()
+    })
+    await expect(turns.take(a)).rejects.toThrow(/2 urgent submissions/)
+    const endOther = await turns.take(b)
+    expect([order, turns.rejected]).toEqual([[], 1])
+    endFirst()
+    endFirst()
+    endOther()
+    await Promise.all(waiting)
+    expect(order).toEqual(['second', 'third'])
+    const end = await turns.take(a)
+    end()
   })
 
   it('is verified first, though the threads have all that they take', async () => {
@@ -110,6 +151,42 @@ describe('the urgent lane', () => {
     } finally {
       await pool.close()
     }
+  })
+})
+
+describe('what comes beside a statement', () => {
+  it('is refused where its type takes none, before anything is verified or kept', async () => {
+    const test = await TestLog.create()
+    const size = test.log.head().size
+    const bytes = new Uint8Array(3)
+    const change = say(OWNER, { type: 'test.change' })
+    const beside = [
+      { ...change, pinned: [bytes] },
+      { ...say(OWNER), pinned: [bytes, bytes] },
+      { ...change, csr: bytes },
+    ]
+    for (const one of beside) expect(await codeOf(test.submit(one))).toBe('attachment_invalid')
+    expect(test.log.head().size).toBe(size)
+    expect((await test.submit(change)).repeated).toBe(false)
+    // A repeat is no way past the rule.
+    expect(await codeOf(test.submit({ ...change, pinned: [bytes] }))).toBe('attachment_invalid')
+    expect(await codeOf(test.submit({ ...say(OWNER), pinned: [bytes] }))).toBe('accepted')
+    const long = ['x'.repeat(32_769)]
+    expect(await codeOf(test.submit({ ...change, disclosures: long }))).toBe('statement_too_large')
+  })
+
+  it('is refused by the writer too, whoever hands it over', () => {
+    const [genesis] = testHandlers(newScript())
+    if (genesis === undefined) throw new Error('there is a handler')
+    const pinned = [new Uint8Array(3)]
+    expect(attachmentRefusal(genesis, { pinned })?.code).toBe('attachment_invalid')
+    const submission = { pinned } as unknown as Submission
+    const open = { state: { snapshot: () => 0 }, decided: [] } as unknown as OpenBatch
+    const decider = new Decider({} as unknown as DeciderOptions)
+    expect(decider.decide(open, submission, genesis)).toMatchObject({
+      type: 'refuse',
+      error: { code: 'attachment_invalid' },
+    })
   })
 })
 

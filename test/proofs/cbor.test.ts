@@ -297,3 +297,9 @@ function reversed(value: CborValue): CborValue {
   const entries: [string | number, CborValue][] = [...value]
   return new Map(entries.reverse())
 }
+
+test('any number of parts is encoded: no value overflows the stack', () => {
+  const items = Array.from({ length: 300_000 }, (_, at) => at)
+  const bytes = encodeCbor(items)
+  expect(decodeCbor(bytes, { maxBytes: 4_194_304, maxItems: 400_000 })).toEqual(items)
+})

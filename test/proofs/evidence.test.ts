@@ -144,7 +144,12 @@ describe('verifyEvidence', () => {
     })
     const full = verifyEvidence(p, right, trust)
     const report = verifyEvidence(p, utf8Encode(withheld.text), trust)
-    expect(full.recordedNotProven).toEqual(['no_revocation', 'single_use', 'policy_active'])
+    expect(full.recordedNotProven).toEqual([
+      'no_revocation',
+      'single_use',
+      'policy_active',
+      'decision_unique',
+    ])
     expect(report.action).toMatchObject({ disclosures: 'withheld', disclosed: {} })
     expect(report.notShown.length).toBe(full.notShown.length + 1)
   })
@@ -152,20 +157,21 @@ describe('verifyEvidence', () => {
   test.each([
     ['ok-absent', []],
     ['ok-absent-id-unknown', ['decision_absent']],
-    ['ok-spent', ['policy_active']],
-    ['ok-spent-not-shown', ['policy_active', 'spent']],
-    ['ok-denied', ['policy_active']],
-    ['ok-late', ['single_use', 'policy_active']],
-    ['ok-denied-revoked-not-shown', ['policy_active', 'revoked']],
-    ['ok-denied-revoked', ['policy_active']],
+    ['ok-spent', ['policy_active', 'decision_unique']],
+    ['ok-spent-not-shown', ['policy_active', 'decision_unique', 'spent']],
+    ['ok-mismatched-instance', ['policy_active', 'decision_unique']],
+    ['ok-denied', ['policy_active', 'decision_unique']],
+    ['ok-late', ['single_use', 'policy_active', 'decision_unique']],
+    ['ok-denied-revoked-not-shown', ['policy_active', 'decision_unique', 'revoked']],
+    ['ok-denied-revoked', ['policy_active', 'decision_unique']],
   ])('lists what only the log says: %s', (name, words) => {
     const { recordedNotProven } = reportOf(name)
     expect(recordedNotProven).toEqual(['no_revocation', ...words])
   })
 
   test.each([
-    ['ok-revoked-instance-by-operator', ['single_use', 'policy_active']],
-    ['ok-revoked-not-shown', ['single_use', 'policy_active', 'revoked']],
+    ['ok-revoked-instance-by-operator', ['single_use', 'policy_active', 'decision_unique']],
+    ['ok-revoked-not-shown', ['single_use', 'policy_active', 'decision_unique', 'revoked']],
   ])('does not say that nothing was revoked where something was: %s', (name, words) => {
     expect(reportOf(name).recordedNotProven).toEqual(words)
   })

@@ -58,6 +58,9 @@ function bare(story: Story): BareLineage {
   return { records }
 }
 
+const CHILD_INST = `inst:${CHILD_ID}`
+const ROOT_INST = `inst:${ROOT_ID}`
+const CHILD_AGENT = `agent:${CHILD_ID.slice(0, CHILD_ID.lastIndexOf('/'))}`
 const verifyCode = (expected: LineageExpectation) => codeOf(() => verifyLineage(p, expected))
 const story = tellStory()
 
@@ -134,6 +137,16 @@ describe('verifyLineage', () => {
     })
     const receipts = [story.log.receipt(5), longer.log.receipt(6)]
     expect(verifyLineage(p, expectation(story, { lineage: { receipts } })).proven).toBe(true)
+  })
+
+  test.each([
+    ['without the parent', [CHILD_INST, CHILD_AGENT, OWNER]],
+    ['of another name', [CHILD_INST, ROOT_INST, `${CHILD_AGENT}s`, OWNER]],
+    ['of another owner', [CHILD_INST, ROOT_INST, CHILD_AGENT, `owner:${people.otherOwner.kid}`]],
+    ['of the parent before the child', [ROOT_INST, CHILD_INST, CHILD_AGENT, OWNER]],
+  ])('refuses an issuance with links %s', (_, subjects) => {
+    const told = tellStory({ draft: { child: { subjects } } })
+    expect(verifyCode(expectation(told))).toBe('chain_mismatch')
   })
 
   test('refuses a receipt of another trusted log', () => {

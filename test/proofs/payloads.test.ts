@@ -281,6 +281,18 @@ describe('genesis', () => {
       {},
       'claim_invalid',
     ],
+    [
+      'owner with 64 patterns',
+      { owners: [{ key: spki(owner), patterns: sortedNames(64) }] },
+      {},
+      'accepted',
+    ],
+    [
+      'owner with 65 patterns',
+      { owners: [{ key: spki(owner), patterns: sortedNames(65) }] },
+      {},
+      'too_large',
+    ],
     ['predecessor', { predecessor }, {}, 'accepted'],
     [
       'predecessor without a root',
@@ -334,6 +346,8 @@ describe('enrolments', () => {
     ['owner with one of _sd and _sd_alg', { _sd_alg: 'sha-256' }, {}, 'claim_missing'],
     ['owner without a pattern', { patterns: [] }, {}, 'claim_invalid'],
     ['owner with a wrong pattern', { patterns: ['A'] }, {}, 'claim_invalid'],
+    ['owner with 64 patterns', { patterns: sortedNames(64) }, {}, 'accepted'],
+    ['owner with 65 patterns', { patterns: sortedNames(65) }, {}, 'too_large'],
     ['owner with a pattern twice', { patterns: ['a', 'a'] }, {}, 'claim_invalid'],
   ])
   refuses(MEMBER_ENROLL, (one) => parseMemberEnroll(p, one), [
@@ -436,6 +450,9 @@ describe('delegation', () => {
     ['scope with a grant covered', { scope: ['read:a', 'read:a/**'] }, {}, 'not_canonical'],
     ['scope with a dimension', { scope: ['read:a;amount=5'] }, {}, 'scope_invalid'],
     ['may_create of another form', { may_create: ['A'] }, {}, 'claim_invalid'],
+    ['may_create no list', { may_create: 'a' }, {}, 'claim_invalid'],
+    ['may_create of 64', { may_create: sortedNames(64) }, {}, 'accepted'],
+    ['may_create of 65', { may_create: sortedNames(65) }, {}, 'too_large'],
     [
       'a breach of §9.2 that the form does not show',
       { ttl: 1, max_depth: 99, ceiling: 0 },
@@ -721,7 +738,7 @@ describe('prepared decision', () => {
       effect: 'require_approval',
       reasons: ['r'],
       matched: ['m'],
-      obligations: ['redact.iban', '2-people'],
+      obligations: ['2-people', 'redact.iban'],
     },
     reproducible: true,
     policyIndex: 3,
@@ -749,6 +766,15 @@ describe('prepared decision', () => {
     ['a match that begins with a dot', verdict('deny', [], ['.a'], []), 'malformed'],
     ['a reason of 129', verdict('deny', ['x'.repeat(129)], [], []), 'malformed'],
     ['a reason of 128', verdict('deny', ['0'.repeat(128)], ['a._-9'], []), 'accepted'],
+    ['reasons not sorted', verdict('deny', ['b', 'a'], [], []), 'not_canonical'],
+    ['a match twice', verdict('deny', [], ['a', 'a'], []), 'not_canonical'],
+    ['obligations not sorted', verdict('allow', [], [], ['b', 'a']), 'not_canonical'],
+    ['256 reasons', verdict('deny', sortedNames(256), [], []), 'accepted'],
+    ['257 reasons', verdict('deny', sortedNames(257), [], []), 'too_large'],
+    ['256 matches', verdict('deny', [], sortedNames(256), []), 'accepted'],
+    ['257 matches', verdict('deny', [], sortedNames(257), []), 'too_large'],
+    ['16 obligations', verdict('allow', [], [], sortedNames(16)), 'accepted'],
+    ['17 obligations', verdict('allow', [], [], sortedNames(17)), 'too_large'],
     ['allow', verdict('allow', [], [], []), 'accepted'],
     ['deny', verdict('deny', ['r'], [], []), 'accepted'],
   ] as const)('%s', (_, patch, code) => {
@@ -797,3 +823,8 @@ describe('policy pack', () => {
 
   test('no map', () => expect(codeOf(() => parsePolicyPack(encodeCbor([])))).toBe('malformed'))
 })
+
+/** `n100`, `n101`, …: sorted, each a name and a name pattern. */
+function sortedNames(count: number): readonly string[] {
+  return Array.from({ length: count }, (_, at) => `n${at + 100}`)
+}

@@ -181,6 +181,21 @@ describe('permission and record', () => {
     expect(error).toMatchObject({ code: 'denied', reasons: ['scope_not_in_chain'] })
     expect(error.receipt).toBeDefined()
     expect(ran).toBe(false)
+    const unrecordable = { details: { at: Number.NaN } }
+    const refused = await codeOf(
+      orchestrator.perform(
+        request,
+        () => {
+          ran = true
+        },
+        unrecordable,
+      ),
+    )
+    expect(refused).toMatchObject({ code: 'argument_invalid' })
+    expect(ran).toBe(false)
+    const told: number[] = []
+    await orchestrator.perform(request, () => 1, { onRecorded: ({ index }) => told.push(index) })
+    expect((await orchestrator.entry(told[0] ?? -1)).kind).toBe('action')
   })
 
   test('many agents at work at once: every answer is its own', async () => {

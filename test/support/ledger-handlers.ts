@@ -92,6 +92,7 @@ function note(script: Script, type: string, lane: 'normal' | 'urgent'): Statemen
     type,
     lane,
     disclosable: ['details'],
+    attachments: 1,
     async prepare({ statement }, view): Promise<CborMap> {
       script.prepared.set(type, (script.prepared.get(type) ?? 0) + 1)
       await script.beforePrepare?.(type)

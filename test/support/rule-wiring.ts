@@ -71,14 +71,17 @@ export function wireHandlers(options: WiringOptions): readonly StatementHandler[
     }),
     createErasureHandler(readers),
     createActivateHandler({ ruleProposal, tryOut: (pack) => options.shelf.tryOut(pack) }),
-    createIssueHandler({
-      ...readers,
-      origin: ORIGIN,
-      trustDomain: TRUST_DOMAIN,
-      authority: options.authority,
-      decideName,
-      clock: options.clock,
-    }),
+    {
+      ...createIssueHandler({
+        ...readers,
+        origin: ORIGIN,
+        trustDomain: TRUST_DOMAIN,
+        authority: options.authority,
+        decideName,
+        clock: options.clock,
+      }),
+      takesCsr: true,
+    },
     createRevokeHandler({
       agents: agentReader,
       nameOwner: createNameOwnerReader(TRUST_DOMAIN),
