@@ -23,7 +23,7 @@ const ADVICE: Readonly<Record<string, string>> = {
   clock_ahead: 'set the clock right; if it is right, start once with "serve --accept-clock"',
   clock_behind: 'set the clock right, or wait until it has passed the last ledger time',
   key_file_missing:
-    "check the path; the service's own keys lie where --keys says (default: <data>.keys), people's come from keygen",
+    "check the path; --keys names the directory of the service's own keys (default: <data>.keys), people's come from keygen",
   key_passphrase_required: 'give --passphrase-file F or --passphrase-fd N',
   key_passphrase_wrong: 'give the passphrase that the keys were made with',
   key_file_mode: 'make it readable by its owner alone: chmod 600',

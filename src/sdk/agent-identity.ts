@@ -255,10 +255,12 @@ export class AgentIdentity {
     try {
       result = await act(permission)
     } catch (thrown) {
-      onRecorded?.(await this.#report({ ...report, outcome: 'failure' }, [thrown]))
+      const failure = await this.#report({ ...report, outcome: 'failure' }, [thrown])
+      onRecorded?.(failure)
       throw thrown
     }
-    onRecorded?.(await this.#report({ ...report, outcome: 'success' }, []))
+    const success = await this.#report({ ...report, outcome: 'success' }, [])
+    onRecorded?.(success)
     return result
   }
 
