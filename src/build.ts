@@ -126,10 +126,7 @@ export function composeRules(parts: RuleParts): Rules {
     }),
     createErasureHandler(readers),
     createActivateHandler({ ruleProposal, tryOut: (pack) => parts.policies.tryOut(pack) }),
-    {
-      ...createIssueHandler({ ...readers, origin, trustDomain, authority, decideName, clock }),
-      takesCsr: true,
-    },
+    createIssueHandler({ ...readers, origin, trustDomain, authority, decideName, clock }),
     createRevokeHandler({
       agents: agentReader,
       nameOwner: createNameOwnerReader(trustDomain),

@@ -72,6 +72,7 @@ export function createIssueHandler(options: IssueOptions): StatementHandler {
     type: ISSUE_KIND,
     lane: 'normal',
     disclosable: [],
+    takesCsr: true,
     prepare: (incoming, view) => prepare(options, incoming, view),
     register: (state, submission) => register(options, state, submission),
     answer: ({ entry }: Registered): JsonValue => {
