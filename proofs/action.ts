@@ -12,7 +12,7 @@ import {
 import { readCommitments } from './disclosure.ts'
 import { check } from './errors.ts'
 import type { JsonObject, JsonValue } from './json.ts'
-import { checkSubject, openDisclosures, readPayload } from './payload.ts'
+import { checkSubject, openDisclosures, payloadReader } from './payload.ts'
 import { parseOwner } from './principal.ts'
 import type { Hash, Primitives } from './primitives.ts'
 import { parseAction as parseActionGrant } from './scope.ts'
@@ -54,30 +54,32 @@ export interface OpenedActionEvent extends ActionEvent {
   readonly resourceProperties: JsonObject
 }
 
-const TIMESTAMP = /^(\d{4}-\d{2}-\d{2}T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)(?:\.\d{1,3})?Z$/
+const TIMESTAMP = /^\d{4}-\d{2}-(\d{2})T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,3})?Z$/
+
+const readEvent = payloadReader('action', ['agent'], {
+  event_id: text(1, 64),
+  agent_id: text(1, 2048),
+  agent_identity: parsed(parseInstanceId),
+  parent_agent_id: nullable(parsed(parseInstanceId)),
+  action: accepted(parseActionGrant),
+  resource: readResource,
+  timestamp: parsed(parseTimestamp),
+  outcome: choice('success', 'failure', 'partial'),
+  authorized_by: accepted(parseOwner),
+  decision: nullable(id128),
+  action_digest: nullable(digest),
+})
 
 /**
  * Reads an action event, without what is disclosed beside it.
  *
  * @throws {ProofError} `claim_invalid` if the event's fields and the header do not agree; `claim_missing` if a digest
- *   stands there and nothing is disclosed; `scope_invalid` for the action; else as `readPayload`.
+ *   stands there and nothing is disclosed; `scope_invalid` for the action; else as `payloadReader`.
  * @see FORMAT §10.7
  */
 export function parseActionEvent(statement: Statement): ActionEvent {
   const { header, payload } = statement
-  const read = readPayload(statement, 'action', ['agent'], {
-    event_id: text(1, 64),
-    agent_id: text(1, 2048),
-    agent_identity: parsed(parseInstanceId),
-    parent_agent_id: nullable(parsed(parseInstanceId)),
-    action: accepted(parseActionGrant),
-    resource: readResource,
-    timestamp: parsed(parseTimestamp),
-    outcome: choice('success', 'failure', 'partial'),
-    authorized_by: accepted(parseOwner),
-    decision: nullable(id128),
-    action_digest: nullable(digest),
-  })
+  const read = readEvent(statement)
   const { agent_identity: identity, decision, action_digest: actionDigest } = read
   check(read.event_id === header.jti, 'claim_invalid', 'event_id: not the jti')
   check(identity.id === header.iss, 'claim_invalid', 'agent_identity: not the instance that signs')
@@ -135,10 +137,10 @@ export function openActionEvent(
 }
 
 function parseTimestamp(timestamp: string): { readonly text: string; readonly ms: number } {
-  const [, seconds] = TIMESTAMP.exec(timestamp) ?? []
+  const [, day] = TIMESTAMP.exec(timestamp) ?? []
   // A day that its month does not have is read as one of the next month, and does not come back.
   const ms = Date.parse(timestamp)
-  const exists = !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(`${seconds}.`)
+  const exists = day !== undefined && new Date(ms).getUTCDate() === Number(day)
   check(exists, 'claim_invalid', 'timestamp: not RFC 3339 in UTC with at most milliseconds')
   return { text: timestamp, ms }
 }

@@ -39,7 +39,7 @@ export function fromHex(text: string, field = 'hex'): Uint8Array {
 
 /** Encodes `bytes` as standard base64 with padding (RFC 4648 §4). */
 export function toBase64(bytes: Uint8Array): string {
-  const text = encodeDigits(bytes, BASE64)
+  const text = encodeDigits(bytes, BASE64_CODES)
   return text.padEnd(Math.ceil(text.length / 4) * 4, '=')
 }
 
@@ -57,7 +57,7 @@ export function fromBase64(text: string, field = 'base64'): Uint8Array {
 
 /** Encodes `bytes` as base64url without padding (RFC 4648 §5, RFC 7515 §2). */
 export function toBase64url(bytes: Uint8Array): string {
-  return encodeDigits(bytes, BASE64URL)
+  return encodeDigits(bytes, BASE64URL_CODES)
 }
 
 /**
@@ -102,10 +102,10 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
 
 /** Compares byte by byte, a prefix before what it begins: negative if `a` comes first, 0 if equal, else positive. */
 export function compareBytes(a: Uint8Array, b: Uint8Array): number {
-  for (const [at, byte] of a.entries()) {
-    const other = b[at]
-    if (other === undefined) return 1
-    if (byte !== other) return byte - other
+  const shorter = Math.min(a.length, b.length)
+  for (let at = 0; at < shorter; at += 1) {
+    const difference = Number(a[at]) - Number(b[at])
+    if (difference !== 0) return difference
   }
   return a.length - b.length
 }
@@ -116,8 +116,11 @@ export function compareBytes(a: Uint8Array, b: Uint8Array): number {
  * @throws {ProofError} `malformed` for a lone surrogate, which has no UTF-8 form (TextEncoder would replace it).
  */
 export function utf8Encode(text: string): Uint8Array {
+  const bytes = encoder.encode(text)
+  // As many bytes as code units: all of it is ASCII, and nothing has to be looked for.
+  if (bytes.length === text.length) return bytes
   check(!/\p{Surrogate}/u.test(text), 'malformed', 'text: a lone surrogate has no UTF-8 form')
-  return encoder.encode(text)
+  return bytes
 }
 
 /**
@@ -150,8 +153,9 @@ export function u64Bytes(n: number): Uint8Array {
  * @throws {ProofError} `malformed` unless `n` is a safe integer, 0 ≤ n < 256^length.
  */
 export function uintBytes(n: number, length: number): Uint8Array {
-  const fits = Number.isSafeInteger(n) && n >= 0 && n < 256 ** length
-  check(fits, 'malformed', `integer: not an unsigned safe integer of ${length} bytes`)
+  if (!(Number.isSafeInteger(n) && n >= 0 && n < 256 ** length)) {
+    throw new ProofError('malformed', `integer: not an unsigned safe integer of ${length} bytes`)
+  }
   const bytes = new Uint8Array(length)
   let rest = n
   // No shifts: they cut off at 32 bits.
@@ -172,10 +176,9 @@ export function readUint(bytes: Uint8Array, at: number, length: number): number 
     throw new ProofError('malformed', `integer: the bytes end before its ${length} bytes`)
   }
   let value = 0
-  for (const byte of bytes.subarray(at, at + length)) {
-    value = value * 256 + byte
-    if (value > Number.MAX_SAFE_INTEGER) throw new ProofError('too_large', 'integer: over 2^53−1')
-  }
+  for (let next = at; next < at + length; next += 1) value = value * 256 + Number(bytes[next])
+  // Rounded, a value beyond is still one beyond.
+  if (value > Number.MAX_SAFE_INTEGER) throw new ProofError('too_large', 'integer: over 2^53−1')
   return value
 }
 
@@ -203,50 +206,81 @@ export function parseDecimal(text: string, field: string): number {
   return value
 }
 
-type Digits = ReadonlyMap<string, number>
+/** By character code: the value of a digit, −1 for what is none. */
+type Digits = Int8Array
 
-const BASE64_DIGITS: Digits = digitsOf(BASE64)
-const BASE64URL_DIGITS: Digits = digitsOf(BASE64URL)
+const BASE64_CODES: Uint8Array = encoder.encode(BASE64)
+const BASE64URL_CODES: Uint8Array = encoder.encode(BASE64URL)
+const BASE64_DIGITS: Digits = digitsOf(BASE64_CODES)
+const BASE64URL_DIGITS: Digits = digitsOf(BASE64URL_CODES)
 
-function digitsOf(alphabet: string): Digits {
-  return new Map(Array.from(alphabet, (digit, value) => [digit, value]))
+function digitsOf(codes: Uint8Array): Digits {
+  const digits = new Int8Array(128).fill(-1)
+  codes.forEach((code, value) => {
+    digits[code] = value
+  })
+  return digits
 }
 
-function encodeDigits(bytes: Uint8Array, alphabet: string): string {
-  let text = ''
-  let pending = 0
-  let bits = 0
-  for (const byte of bytes) {
-    pending = (pending << 8) | byte
-    bits += 8
-    while (bits >= 6) {
-      bits -= 6
-      text += alphabet.charAt((pending >> bits) & 63)
-    }
-    pending &= (1 << bits) - 1
+function encodeDigits(bytes: Uint8Array, codes: Uint8Array): string {
+  const { length } = bytes
+  const digits = new Uint8Array(Math.ceil((length * 4) / 3))
+  let to = 0
+  const put = (value: number): void => {
+    digits[to] = Number(codes[value & 63])
+    to += 1
   }
-  return bits === 0 ? text : text + alphabet.charAt(pending << (6 - bits))
+  let at = 0
+  for (; at + 3 <= length; at += 3) {
+    const three = (Number(bytes[at]) << 16) | (Number(bytes[at + 1]) << 8) | Number(bytes[at + 2])
+    put(three >> 18)
+    put(three >> 12)
+    put(three >> 6)
+    put(three)
+  }
+  if (at + 1 === length) {
+    const one = Number(bytes[at])
+    put(one >> 2)
+    put(one << 4)
+  } else if (at + 2 === length) {
+    const two = (Number(bytes[at]) << 8) | Number(bytes[at + 1])
+    put(two >> 10)
+    put(two >> 4)
+    put(two << 2)
+  }
+  return decoder.decode(digits)
 }
 
 function decodeDigits(text: string, digits: Digits, field: string): Uint8Array {
-  const bytes = new Uint8Array(Math.floor((text.length * 6) / 8))
-  let pending = 0
-  let bits = 0
+  const { length } = text
+  const bytes = new Uint8Array(Math.floor((length * 6) / 8))
+  const value = (at: number): number => digits[text.charCodeAt(at)] ?? -1
   let at = 0
-  for (const digit of text) {
-    const value = digits.get(digit)
-    if (value === undefined) {
-      throw new ProofError('malformed', `${field}: a character outside its alphabet`)
-    }
-    pending = (pending << 6) | value
-    bits += 6
-    if (bits >= 8) {
-      bits -= 8
-      bytes[at] = pending >> bits
-      at += 1
-      pending &= (1 << bits) - 1
-    }
+  let to = 0
+  for (; at + 4 <= length; at += 4) {
+    const four = (value(at) << 18) | (value(at + 1) << 12) | (value(at + 2) << 6) | value(at + 3)
+    // One −1 among them makes all of it negative.
+    if (four < 0) throw new ProofError('malformed', `${field}: a character outside its alphabet`)
+    bytes[to] = four >> 16
+    bytes[to + 1] = four >> 8
+    bytes[to + 2] = four
+    to += 3
   }
-  check(pending === 0, 'not_canonical', `${field}: trailing bits that are not zero`)
+  // Two or three digits are left, or none: no text has one (the callers checked).
+  const rest = length - at
+  let last = 0
+  for (; at < length; at += 1) last = (last << 6) | value(at)
+  if (last < 0) throw new ProofError('malformed', `${field}: a character outside its alphabet`)
+  const spare = rest === 2 ? 4 : 2
+  check(
+    (last & ((1 << spare) - 1)) === 0,
+    'not_canonical',
+    `${field}: trailing bits that are not zero`,
+  )
+  last >>= spare
+  for (let left = to + rest - 2; rest > 0 && left >= to; left -= 1) {
+    bytes[left] = last
+    last >>= 8
+  }
   return bytes
 }

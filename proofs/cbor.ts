@@ -3,16 +3,7 @@
  * strings, arrays, maps with text or unsigned keys, false, true, null. Floats, tags, undefined, other simple values and
  * indefinite lengths do not exist here, so every value has one encoding and every encoding one value.
  */
-import {
-  compareBytes,
-  concatBytes,
-  copyBytes,
-  joinBytes,
-  readUint,
-  uintBytes,
-  utf8Decode,
-  utf8Encode,
-} from './bytes.ts'
+import { compareBytes, copyBytes, readUint, utf8Decode, utf8Encode } from './bytes.ts'
 import { check, ProofError } from './errors.ts'
 
 /** A map, in any order; its encoding is sorted. Keys are text or unsigned safe integers. */
@@ -60,9 +51,9 @@ const SIMPLE = 7
  * @see RFC 8949 §4.2.1
  */
 export function encodeCbor(value: CborValue, maxDepth: number = CBOR_DEPTH_MAX): Uint8Array {
-  const parts: Uint8Array[] = []
-  writeValue(parts, value, maxDepth)
-  return joinBytes(parts)
+  const output = new Output(scratch)
+  writeValue(output, value, maxDepth)
+  return output.written()
 }
 
 /**
@@ -163,58 +154,160 @@ function isArray(value: CborValue | undefined): value is readonly CborValue[] {
   return Array.isArray(value)
 }
 
-function writeValue(parts: Uint8Array[], value: CborValue, depth: number): void {
-  if (value === null) parts.push(Uint8Array.of(0xf6))
-  else if (value === false) parts.push(Uint8Array.of(0xf4))
-  else if (value === true) parts.push(Uint8Array.of(0xf5))
-  else if (typeof value === 'number') writeInteger(parts, value)
-  else if (typeof value === 'string') writeString(parts, TEXT, utf8Encode(value))
-  else if (value instanceof Uint8Array) writeString(parts, BYTES, value)
+/** What is written so far, in an array that grows. */
+class Output {
+  #bytes: Uint8Array
+  #length = 0
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes
+  }
+
+  byte(value: number): void {
+    this.#reserve(1)
+    this.#bytes[this.#length] = value
+    this.#length += 1
+  }
+
+  /** The lowest `count` bytes of an unsigned safe integer, big-endian. */
+  uint(value: number, count: number): void {
+    this.#reserve(count)
+    let rest = value
+    // No shifts: they cut off at 32 bits.
+    for (let at = this.#length + count - 1; at >= this.#length; at -= 1) {
+      this.#bytes[at] = rest % 256
+      rest = Math.floor(rest / 256)
+    }
+    this.#length += count
+  }
+
+  append(bytes: Uint8Array): void {
+    this.#reserve(bytes.length)
+    this.#bytes.set(bytes, this.#length)
+    this.#length += bytes.length
+  }
+
+  /** Appends text that is ASCII and short; false if it is not, and then nothing is appended. */
+  ascii(text: string): boolean {
+    if (text.length > ASCII_LENGTH_MAX) return false
+    this.#reserve(text.length)
+    for (let at = 0; at < text.length; at += 1) {
+      const code = text.charCodeAt(at)
+      if (code > 0x7f) return false
+      this.#bytes[this.#length + at] = code
+    }
+    this.#length += text.length
+    return true
+  }
+
+  /** Takes back what was written from `length` on. */
+  rewind(length: number): void {
+    this.#length = length
+  }
+
+  get length(): number {
+    return this.#length
+  }
+
+  written(): Uint8Array {
+    return copyBytes(this.#bytes, 0, this.#length)
+  }
+
+  #reserve(more: number): void {
+    const needed = this.#length + more
+    if (needed <= this.#bytes.length) return
+    const larger = new Uint8Array(Math.max(needed, 2 * this.#bytes.length))
+    larger.set(this.#bytes)
+    this.#bytes = larger
+  }
+}
+
+/** Longer text is encoded by the platform faster than character by character. */
+const ASCII_LENGTH_MAX = 128
+
+/** Where values are written before they are copied out: one at a time, for nothing waits while one is written. */
+const scratch = new Uint8Array(8192)
+
+function writeValue(output: Output, value: CborValue, depth: number): void {
+  if (value === null) output.byte(0xf6)
+  else if (value === false) output.byte(0xf4)
+  else if (value === true) output.byte(0xf5)
+  else if (typeof value === 'number') writeInteger(output, value)
+  else if (typeof value === 'string') writeText(output, value)
+  else if (value instanceof Uint8Array) writeString(output, BYTES, value)
   else {
     check(depth > 0, 'too_large', 'cbor: arrays and maps are nested too deeply')
     if (isArray(value)) {
-      parts.push(encodeHead(ARRAY, value.length))
-      for (const item of value) writeValue(parts, item, depth - 1)
-    } else writeMap(parts, value, depth - 1)
+      writeHead(output, ARRAY, value.length)
+      for (const item of value) writeValue(output, item, depth - 1)
+    } else writeMap(output, value, depth - 1)
   }
 }
 
-function writeInteger(parts: Uint8Array[], value: number): void {
+function writeInteger(output: Output, value: number): void {
   const permitted = Number.isSafeInteger(value) && !Object.is(value, -0)
   check(permitted, 'malformed', 'cbor: a number that is not a safe integer')
-  parts.push(value >= 0 ? encodeHead(UNSIGNED, value) : encodeHead(NEGATIVE, -1 - value))
+  if (value >= 0) writeHead(output, UNSIGNED, value)
+  else writeHead(output, NEGATIVE, -1 - value)
 }
 
-function writeString(parts: Uint8Array[], major: number, bytes: Uint8Array): void {
-  parts.push(encodeHead(major, bytes.length), bytes)
+function writeString(output: Output, major: number, bytes: Uint8Array): void {
+  writeHead(output, major, bytes.length)
+  output.append(bytes)
 }
 
-function writeMap(parts: Uint8Array[], map: CborMap, depth: number): void {
+function writeText(output: Output, text: string): void {
+  const start = output.length
+  writeHead(output, TEXT, text.length)
+  if (output.ascii(text)) return
+  output.rewind(start)
+  writeString(output, TEXT, utf8Encode(text))
+}
+
+function writeMap(output: Output, map: CborMap, depth: number): void {
   check(map instanceof Map, 'malformed', 'cbor: a value that has no encoding')
-  const entries = [...map].map(([key, value]) => ({ key: encodeKey(key), value }))
-  entries.sort((a, b) => compareBytes(a.key, b.key))
-  parts.push(encodeHead(MAP, entries.length))
-  for (const { key, value } of entries) {
-    parts.push(key)
-    writeValue(parts, value, depth)
+  writeHead(output, MAP, map.size)
+  for (const [key, value] of inOrder(map)) {
+    writeKey(output, key)
+    writeValue(output, value, depth)
   }
+}
+
+/** The members in the bytewise order of their encoded keys: of unsigned integers the order of their values. */
+function inOrder(map: CborMap): Iterable<readonly [string | number, CborValue]> {
+  let previous = -1
+  for (const key of map.keys()) {
+    if (!(typeof key === 'number' && key > previous)) {
+      const members = [...map].map((member) => ({ member, key: encodeKey(member[0]) }))
+      return members.sort((a, b) => compareBytes(a.key, b.key)).map(({ member }) => member)
+    }
+    previous = key
+  }
+  return map
 }
 
 function encodeKey(key: string | number): Uint8Array {
-  const parts: Uint8Array[] = []
-  const permitted = typeof key === 'string' || key >= 0
-  check(permitted, 'malformed', 'cbor: a map key that is neither text nor an unsigned integer')
-  writeValue(parts, key, 0)
-  return joinBytes(parts)
+  const output = new Output(new Uint8Array(16))
+  writeKey(output, key)
+  return output.written()
 }
 
-function encodeHead(major: number, argument: number): Uint8Array {
+function writeKey(output: Output, key: string | number): void {
+  const permitted = typeof key === 'string' || key >= 0
+  check(permitted, 'malformed', 'cbor: a map key that is neither text nor an unsigned integer')
+  writeValue(output, key, 0)
+}
+
+function writeHead(output: Output, major: number, argument: number): void {
   const type = major * 32
-  if (argument < 24) return Uint8Array.of(type + argument)
-  if (argument < 2 ** 8) return Uint8Array.of(type + 24, argument)
-  if (argument < 2 ** 16) return concatBytes(Uint8Array.of(type + 25), uintBytes(argument, 2))
-  if (argument < 2 ** 32) return concatBytes(Uint8Array.of(type + 26), uintBytes(argument, 4))
-  return concatBytes(Uint8Array.of(type + 27), uintBytes(argument, 8))
+  if (argument < 24) {
+    output.byte(type + argument)
+    return
+  }
+  // 24 to 27 in the initial byte stand for 1, 2, 4 and 8 bytes behind it.
+  const power = argument < 2 ** 8 ? 0 : argument < 2 ** 16 ? 1 : argument < 2 ** 32 ? 2 : 3
+  output.byte(type + 24 + power)
+  output.uint(argument, 2 ** power)
 }
 
 function readValue(reader: Reader, depth: number): CborValue {

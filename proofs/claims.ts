@@ -4,7 +4,7 @@
  */
 import { fromBase64url } from './bytes.ts'
 import { check, ProofError } from './errors.ts'
-import type { JsonValue } from './json.ts'
+import type { JsonObject, JsonValue } from './json.ts'
 import { parseSpki } from './key.ts'
 import { NAME_PATTERNS_MAX, type NamePattern, parseNamePattern } from './name-pattern.ts'
 
@@ -22,30 +22,40 @@ export function members<S extends Shape, O extends Shape = Record<never, never>>
   required: S,
   optional?: O,
 ): Read<Members<S> & Partial<Members<O>>> {
+  const requiredMembers = Object.entries<Read<unknown>>(required)
+  const optionalMembers = Object.entries<Read<unknown>>(optional ?? {})
   return (value, field) => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {
       throw new ProofError('claim_invalid', `${field}: not an object`)
     }
-    const given = new Map<string, JsonValue>(Object.entries(value))
+    const object: JsonObject = value as JsonObject
     const read: Record<string, unknown> = {}
-    for (const [name, reader] of [
-      ...Object.entries(required),
-      ...Object.entries(optional ?? {}).filter(([name]) => given.has(name)),
-    ]) {
-      const member = given.get(name)
-      if (member === undefined) throw new ProofError('claim_missing', `${field}.${name}: absent`)
-      read[name] = reader(member, `${field}.${name}`)
-      given.delete(name)
+    let count = requiredMembers.length
+    for (const [name, reader] of requiredMembers)
+      read[name] = readMember(object, name, reader, field)
+    for (const [name, reader] of optionalMembers) {
+      if (!Object.hasOwn(object, name)) continue
+      read[name] = readMember(object, name, reader, field)
+      count += 1
     }
-    check(given.size === 0, 'malformed', `${field}: a member that its type does not list`)
+    const listed = Object.keys(object).length === count
+    check(listed, 'malformed', `${field}: a member that its type does not list`)
     return read as Members<S> & Partial<Members<O>>
   }
+}
+
+function readMember(object: JsonObject, name: string, read: Read<unknown>, field: string): unknown {
+  const member = Object.hasOwn(object, name) ? object[name] : undefined
+  if (member === undefined) throw new ProofError('claim_missing', `${field}.${name}: absent`)
+  return read(member, `${field}.${name}`)
 }
 
 /** Reads text of `min` to `max` Unicode code points. */
 export function text(min: number, max: number): Read<string> {
   return (value, field) => {
     const read = readText(value, field)
+    // A code point is one code unit or two: most lengths are right whatever they are.
+    if (read.length >= 2 * min && read.length <= max) return read
     const { length } = Array.from(read)
     const permitted = length >= min && length <= max
     check(permitted, 'claim_invalid', `${field}: ${length} characters, must be ${min} to ${max}`)

@@ -29,7 +29,7 @@ import { parseDisclosure, readCommitments } from './disclosure.ts'
 import { check, ProofError } from './errors.ts'
 import { canonicalJson, jsonObject, type JsonObject, type JsonValue } from './json.ts'
 import { HASH_LENGTH } from './merkle.ts'
-import { checkSubject, openDisclosures, readPayload } from './payload.ts'
+import { checkSubject, openDisclosures, payloadReader } from './payload.ts'
 import type { Hash, Primitives } from './primitives.ts'
 import { parseAction } from './scope.ts'
 import type { Statement } from './statement.ts'
@@ -157,25 +157,22 @@ export const readNames: Read<readonly string[]> = list(
   matching(NAME, '1 to 128 of a-z, 0-9, ".", "_" and "-", first a letter or digit'),
 )
 
+const readRequest = payloadReader('decision', ['agent'], {
+  subject: members({ type: choice('agent'), id: text(1, 2048) }),
+  action: members({ name: accepted(parseAction) }),
+  resource: readResource,
+  action_digest: digest,
+})
+
 /**
  * Reads a decision request, without what is disclosed beside it.
  *
  * @throws {ProofError} `claim_invalid` if `sub`, `subject.id` and `iss` differ; `claim_missing` if nothing is
- *   disclosed; `scope_invalid` for the action; else as `readPayload`.
+ *   disclosed; `scope_invalid` for the action; else as `payloadReader`.
  * @see FORMAT §10.1
  */
 export function parseDecisionRequest(statement: Statement): DecisionRequest {
-  const { subject, action, resource, action_digest } = readPayload(
-    statement,
-    'decision',
-    ['agent'],
-    {
-      subject: members({ type: choice('agent'), id: text(1, 2048) }),
-      action: members({ name: accepted(parseAction) }),
-      resource: readResource,
-      action_digest: digest,
-    },
-  )
+  const { subject, action, resource, action_digest } = readRequest(statement)
   const instance = statement.header.iss
   checkSubject(statement, instance, 'the instance that signs')
   check(subject.id === instance, 'claim_invalid', 'subject.id: not the instance that signs')

@@ -16,7 +16,7 @@ import {
 import { check } from './errors.ts'
 import type { JsonValue } from './json.ts'
 import type { NamePattern } from './name-pattern.ts'
-import { checkSubject, readPayload } from './payload.ts'
+import { checkSubject, payloadReader } from './payload.ts'
 import { parseKid, parseOwner, parseTrustDomain } from './principal.ts'
 import type { Hash } from './primitives.ts'
 import { parseScope, type Scope } from './scope.ts'
@@ -59,29 +59,31 @@ export interface Delegation {
   readonly ceiling: number
 }
 
+const readRecord = payloadReader('agent.issue', ['owner', 'agent'], {
+  trust_domain: accepted(parseTrustDomain),
+  parent: nullable(members({ instance, key: kid, record: digest })),
+  child: members({ instance, key: kid, csr: digest }),
+  owner: accepted(parseOwner),
+  authorization: nullable(digest),
+  scope: readScope,
+  depth: integer(),
+  max_depth: integer(),
+  may_create: namePatterns(),
+  size: integer(),
+  ttl: integer(),
+  ceiling: integer(),
+})
+
 /**
  * Reads a delegation record.
  *
  * @throws {ProofError} `delegation_invalid` if parent, authorization and depth do not agree, or another than the parent
  *   (at depth 0 the owner) signs; `too_large` for more than 64 patterns; `spiffe_id_invalid`, `scope_invalid` and `not_canonical` for ids, scope and patterns;
- *   else as `readPayload`.
+ *   else as `payloadReader`.
  * @see FORMAT §9.1
  */
 export function parseDelegation(statement: Statement): Delegation {
-  const read = readPayload(statement, 'agent.issue', ['owner', 'agent'], {
-    trust_domain: accepted(parseTrustDomain),
-    parent: nullable(members({ instance, key: kid, record: digest })),
-    child: members({ instance, key: kid, csr: digest }),
-    owner: accepted(parseOwner),
-    authorization: nullable(digest),
-    scope: readScope,
-    depth: integer(),
-    max_depth: integer(),
-    may_create: namePatterns(),
-    size: integer(),
-    ttl: integer(),
-    ceiling: integer(),
-  })
+  const read = readRecord(statement)
   const { parent, child, authorization, depth, owner } = read
   checkSubject(statement, child.instance.id, 'the id of the child')
   const rooted = depth === 0

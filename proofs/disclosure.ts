@@ -111,18 +111,18 @@ export function disclosureDigest(p: Primitives, text: string): string {
  * @see FORMAT §4.1
  */
 export function readCommitments(payload: JsonObject): readonly string[] {
-  const given = Object.entries(payload).filter(([name]) => name === '_sd' || name === '_sd_alg')
-  if (given.length === 0) return []
-  const object = Object.fromEntries(given)
+  const object: Record<string, JsonValue> = {}
+  for (const name of ['_sd', '_sd_alg']) {
+    const value = Object.hasOwn(payload, name) ? payload[name] : undefined
+    if (value !== undefined) object[name] = value
+  }
+  if (Object.keys(object).length === 0) return []
   readDigests(object, 'payload')
   const digests = jsonArray(object['_sd'], '_sd').map((one) => jsonString(one, '_sd'))
   const { length } = digests
-  check(
-    length <= DISCLOSURES_MAX,
-    'too_large',
-    `_sd: ${length} digests, at most ${DISCLOSURES_MAX}`,
-  )
-  const inOrder = digests.toSorted().every((one, at) => one === digests[at])
+  const most = DISCLOSURES_MAX
+  check(length <= most, 'too_large', `_sd: ${length} digests, at most ${most}`)
+  const inOrder = digests.every((one, at) => at === 0 || String(digests[at - 1]) < one)
   check(inOrder, 'not_canonical', '_sd: not in ASCII order')
   return digests
 }

@@ -197,14 +197,19 @@ function checkFields(
   result: string,
   field: string,
 ): void {
-  const expected = [...rules].filter(([, { results }]) => results?.includes(result) ?? true)
-  const optional = expected.filter(([, rule]) => rule.optional).map(([key]) => key)
-  const required = expected.filter(([, rule]) => !rule.optional).map(([key]) => key)
-  requireKeys(map, [0, ...required], optional, field)
-  for (const [key, { form }] of expected) {
+  let count = 1
+  for (const [key, { form, results, optional }] of rules) {
+    if (results?.includes(result) === false) continue
     const value = map.get(key)
-    if (value !== undefined) FORMS[form](value, `${field} ${key}`)
+    if (value === undefined) {
+      check(optional === true, 'malformed', `${field}: key ${key} is missing`)
+      continue
+    }
+    count += 1
+    FORMS[form](value, `${field} ${key}`)
   }
+  // Key 0 was read before.
+  check(map.size === count, 'malformed', `${field}: unknown key`)
 }
 
 function checkLinks(links: readonly Link[], index: number): void {
@@ -219,11 +224,10 @@ function checkLinks(links: readonly Link[], index: number): void {
     cborUint(seq, 'link number')
     if (previous !== null) cborUint(previous.index, 'link previous index')
     const numbered = (seq === 0) === (previous === null)
-    check(
-      numbered,
-      'chain_mismatch',
-      `link ${subject}: number 0 has no previous entry, all others do`,
-    )
+    if (!numbered) {
+      const wrong = `link ${subject}: number 0 has no previous entry, all others do`
+      throw new ProofError('chain_mismatch', wrong)
+    }
     // As many entries of the chain lie before this one as its number says, the last of them at the previous index.
     const follows = previous === null || (previous.index < index && seq <= previous.index + 1)
     check(follows, 'chain_mismatch', `link ${subject}: a previous entry that cannot be one`)

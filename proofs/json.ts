@@ -110,17 +110,22 @@ export function requireMembers(
   }
 }
 
+/**
+ * What the parser makes of an object. Nothing is inherited, so `__proto__` and `constructor` are keys like any other;
+ * `Object.create(null)` says the same and makes a hash table of each object, at several times the cost.
+ */
+class Members {
+  readonly [key: string]: JsonValue
+}
+Object.setPrototypeOf(Members.prototype, null)
+Reflect.deleteProperty(Members.prototype, 'constructor')
+
 /** `at` moves as the text is read. */
 interface Reader {
   readonly text: string
   at: number
 }
 
-const LITERALS: readonly (readonly [string, null | boolean])[] = [
-  ['null', null],
-  ['false', false],
-  ['true', true],
-]
 const ESCAPES: ReadonlyMap<string, string> = new Map([
   ['"', '"'],
   ['\\', '\\'],
@@ -137,72 +142,89 @@ function isArray(value: JsonValue | undefined): value is readonly JsonValue[] {
   return Array.isArray(value)
 }
 
+const QUOTE = 0x22
+const COMMA = 0x2c
+const COLON = 0x3a
+const OPEN_ARRAY = 0x5b
+const BACKSLASH = 0x5c
+const CLOSE_ARRAY = 0x5d
+const OPEN_OBJECT = 0x7b
+const CLOSE_OBJECT = 0x7d
+
 function skipSpace(reader: Reader): void {
-  while (' \t\n\r'.includes(reader.text.charAt(reader.at)) && reader.at < reader.text.length) {
+  const { text } = reader
+  for (;;) {
+    const code = text.charCodeAt(reader.at)
+    if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) return
     reader.at += 1
   }
 }
 
-/** Takes `char` if it comes next, after white space. */
-function accept(reader: Reader, char: string): boolean {
+/** Takes the character with this code if it comes next, after white space. */
+function accept(reader: Reader, code: number): boolean {
   skipSpace(reader)
-  if (reader.text.charAt(reader.at) !== char) return false
+  if (reader.text.charCodeAt(reader.at) !== code) return false
   reader.at += 1
   return true
 }
 
-function expect(reader: Reader, char: string): void {
-  if (!accept(reader, char)) {
+function expect(reader: Reader, code: number): void {
+  if (!accept(reader, code)) {
+    const char = String.fromCharCode(code)
     throw new ProofError('malformed', `json: expected ${char} at character ${reader.at}`)
   }
 }
 
 function readValue(reader: Reader, depth: number): JsonValue {
   skipSpace(reader)
-  const first = reader.text.charAt(reader.at)
-  if (first === '"') return readString(reader)
-  if (first === '{' || first === '[') {
+  const first = reader.text.charCodeAt(reader.at)
+  if (first === QUOTE) return readString(reader)
+  if (first === OPEN_OBJECT || first === OPEN_ARRAY) {
     check(depth > 0, 'too_large', 'json: arrays and objects are nested too deeply')
-    return first === '{' ? readObject(reader, depth - 1) : readArray(reader, depth - 1)
+    return first === OPEN_OBJECT ? readObject(reader, depth - 1) : readArray(reader, depth - 1)
   }
-  for (const [word, value] of LITERALS) {
-    if (reader.text.startsWith(word, reader.at)) {
-      reader.at += word.length
-      return value
-    }
-  }
+  if (takeWord(reader, 'null')) return null
+  if (takeWord(reader, 'false')) return false
+  if (takeWord(reader, 'true')) return true
   return readNumber(reader)
 }
 
+function takeWord(reader: Reader, word: string): boolean {
+  if (!reader.text.startsWith(word, reader.at)) return false
+  reader.at += word.length
+  return true
+}
+
 function readArray(reader: Reader, depth: number): readonly JsonValue[] {
-  expect(reader, '[')
+  expect(reader, OPEN_ARRAY)
   const items: JsonValue[] = []
-  if (accept(reader, ']')) return items
+  if (accept(reader, CLOSE_ARRAY)) return items
   do items.push(readValue(reader, depth))
-  while (accept(reader, ','))
-  expect(reader, ']')
+  while (accept(reader, COMMA))
+  expect(reader, CLOSE_ARRAY)
   return items
 }
 
 function readObject(reader: Reader, depth: number): JsonObject {
-  expect(reader, '{')
-  const object: Record<string, JsonValue> = Object.create(null)
-  if (accept(reader, '}')) return object
+  expect(reader, OPEN_OBJECT)
+  const object: Record<string, JsonValue> = new Members()
+  if (accept(reader, CLOSE_OBJECT)) return object
   do {
     skipSpace(reader)
     const name = readString(reader)
     if (name in object) throw new ProofError('malformed', 'json: duplicate key')
-    expect(reader, ':')
+    expect(reader, COLON)
     object[name] = readValue(reader, depth)
-  } while (accept(reader, ','))
-  expect(reader, '}')
+  } while (accept(reader, COMMA))
+  expect(reader, CLOSE_OBJECT)
   return object
 }
 
+const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y
+
 function readNumber(reader: Reader): number {
-  const pattern = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y
-  pattern.lastIndex = reader.at
-  const token = pattern.exec(reader.text)?.[0]
+  NUMBER.lastIndex = reader.at
+  const token = NUMBER.exec(reader.text)?.[0]
   if (token === undefined) {
     throw new ProofError('malformed', `json: no value at character ${reader.at}`)
   }
@@ -223,27 +245,37 @@ function checkNumber(value: number): void {
 }
 
 function readString(reader: Reader): string {
-  if (reader.text.charAt(reader.at) !== '"') {
+  const { text } = reader
+  if (text.charCodeAt(reader.at) !== QUOTE) {
     throw new ProofError('malformed', `json: expected a string at character ${reader.at}`)
   }
-  reader.at += 1
-  let text = ''
-  let start = reader.at
-  while (reader.text.charAt(reader.at) !== '"') {
-    const code = reader.text.charCodeAt(reader.at)
+  let at = reader.at + 1
+  let start = at
+  let read = ''
+  let isAscii = true
+  for (;;) {
+    const code = text.charCodeAt(at)
+    if (code === QUOTE) break
+    if (code === BACKSLASH) {
+      read += text.slice(start, at)
+      reader.at = at
+      read += readEscape(reader)
+      at = reader.at
+      start = at
+      isAscii = false
+      continue
+    }
+    // Past the end there is no code, which is below nothing and above nothing.
     if (!(code >= 0x20)) {
       throw new ProofError('malformed', 'json: a string that does not end, or a control character')
     }
-    if (code === 0x5c) {
-      text += reader.text.slice(start, reader.at)
-      text += readEscape(reader)
-      start = reader.at
-    } else reader.at += 1
+    if (code > 0x7e) isAscii = false
+    at += 1
   }
-  text += reader.text.slice(start, reader.at)
-  reader.at += 1
-  checkString(text)
-  return text
+  reader.at = at + 1
+  read += text.slice(start, at)
+  if (!isAscii) checkString(read)
+  return read
 }
 
 function readEscape(reader: Reader): string {
@@ -285,7 +317,8 @@ function writeString(text: string): string {
 
 function writeObject(object: JsonObject, depth: number): string {
   const prototype: unknown = Object.getPrototypeOf(object)
-  const plain = prototype === null || prototype === Object.prototype
+  const plain =
+    prototype === null || prototype === Object.prototype || prototype === Members.prototype
   check(plain, 'malformed', 'json: an object that is not plain')
   const members = Object.entries(object)
     // Keys are unique, so two never compare as equal; `<` compares UTF-16 code units, as JCS demands.

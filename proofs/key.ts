@@ -15,6 +15,12 @@ export interface PublicKey {
   readonly publicKey: Uint8Array
 }
 
+/** A public key with its name: read once, for any number of statements. */
+export interface NamedKey extends PublicKey {
+  /** Key id (FORMAT §2.1). */
+  readonly kid: string
+}
+
 // SEQUENCE { SEQUENCE { id-Ed25519 }, BIT STRING … } and SEQUENCE { SEQUENCE { id-ecPublicKey, prime256v1 }, … }.
 const ED25519_PREFIX = fromHex('302a300506032b6570032100')
 const P256_PREFIX = fromHex('3059301306072a8648ce3d020106082a8648ce3d030107034200')
@@ -69,6 +75,11 @@ export function parseSpki(der: Uint8Array): PublicKey {
 /** Names a key: base64url(SHA-256(DER SubjectPublicKeyInfo)), 43 characters, as `kid` and everywhere else. */
 export function keyId(primitives: Primitives, spkiDer: Uint8Array): string {
   return toBase64url(primitives.sha256(spkiDer))
+}
+
+/** Reads a key and names it. @throws {ProofError} `key_invalid` */
+export function namedKey(primitives: Primitives, spkiDer: Uint8Array): NamedKey {
+  return { ...parseSpki(spkiDer), kid: keyId(primitives, spkiDer) }
 }
 
 function hasForm(der: Uint8Array, prefix: Uint8Array, keyLength: number): boolean {

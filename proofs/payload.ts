@@ -11,28 +11,42 @@ import type { Primitives } from './primitives.ts'
 import { type Statement, TYP_PREFIX } from './statement.ts'
 
 /**
- * Reads the payload of a statement of this type, its digests of disclosures aside.
+ * Makes the reader of the payloads of one type, their digests of disclosures aside.
  *
- * @throws {ProofError} `type_mismatch`; `claim_invalid` for a signer of another role; `clear_detail`; else as `members`
- *   and `readCommitments`.
+ * What it returns throws `type_mismatch`; `claim_invalid` for a signer of another role; `clear_detail`; else as
+ * `members` and `readCommitments`.
+ *
  * @see FORMAT §4, §6
  */
+export function payloadReader<S extends Shape>(
+  type: string,
+  issuers: readonly Role[],
+  shape: S,
+): (statement: Statement) => Members<S> {
+  const names = disclosableNames(type)
+  const readMembers = members(shape, names.length === 0 ? {} : COMMITMENT_MEMBERS)
+  return (statement) => {
+    const { header, issuer, payload } = statement
+    check(header.type === type, 'type_mismatch', `typ: not ${TYP_PREFIX}${type}`)
+    check(issuers.includes(issuer.role), 'claim_invalid', `iss: must be ${issuers.join(' or ')}`)
+    checkClear(payload, names)
+    if (names.length > 0) readCommitments(payload)
+    return readMembers(payload, 'payload')
+  }
+}
+
+/** Reads one payload: `payloadReader`, for types that are rare. */
 export function readPayload<S extends Shape>(
   statement: Statement,
   type: string,
   issuers: readonly Role[],
   shape: S,
 ): Members<S> {
-  const { header, issuer, payload } = statement
-  check(header.type === type, 'type_mismatch', `typ: not ${TYP_PREFIX}${type}`)
-  check(issuers.includes(issuer.role), 'claim_invalid', `iss: must be ${issuers.join(' or ')}`)
-  const names = disclosableNames(type)
-  checkClear(payload, names)
-  if (names.length === 0) return members(shape)(payload, 'payload')
-  readCommitments(payload)
-  const clear = Object.entries(payload).filter(([name]) => name !== '_sd' && name !== '_sd_alg')
-  return members(shape)(Object.fromEntries(clear), 'payload')
+  return payloadReader(type, issuers, shape)(statement)
 }
+
+/** Read by `readCommitments`. */
+const COMMITMENT_MEMBERS = { _sd: (): void => undefined, _sd_alg: (): void => undefined }
 
 /** Demands what the header's `sub` has to be. @throws {ProofError} `claim_invalid` */
 export function checkSubject(statement: Statement, expected: string, rule: string): void {

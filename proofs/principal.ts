@@ -4,6 +4,7 @@
  */
 import { fromBase64url } from './bytes.ts'
 import { check, ProofError } from './errors.ts'
+import { remembered } from './remembered.ts'
 import {
   type AgentName,
   type InstanceId,
@@ -77,14 +78,14 @@ export function parseOwner(text: string): string {
  *   `claim_invalid` for another role.
  * @see FORMAT §7.3
  */
-export function parsePrincipal(text: string): Principal {
+export const parsePrincipal: (text: string) => Principal = remembered((text) => {
   if (text.startsWith('spiffe:')) return { role: 'agent', text, instance: parseInstanceId(text) }
   const [, role, kid = ''] = KEY_PRINCIPAL.exec(text) ?? []
   if (!isKeyRole(role)) {
     throw new ProofError('claim_invalid', 'principal: neither <role>:<kid> nor an instance id')
   }
   return { role, text, kid: parseKid(kid, `kid of the ${role}`) }
-}
+})
 
 /**
  * Reads the subject of a chain: `log`, `policy`, `owner:<kid>`, `agent:<name>` or `inst:<instance id>`.
@@ -93,7 +94,7 @@ export function parsePrincipal(text: string): Principal {
  *   stands behind the colon.
  * @see FORMAT §5.2
  */
-export function parseSubject(text: string): Subject {
+export const parseSubject: (text: string) => Subject = remembered((text): Subject => {
   if (text === 'log' || text === 'policy') return { kind: text, text }
   const colon = text.indexOf(':')
   const rest = text.slice(colon + 1)
@@ -110,7 +111,7 @@ export function parseSubject(text: string): Subject {
         'subject: neither log, policy, owner:, agent: nor inst:',
       )
   }
-}
+})
 
 function isKeyRole(role: string | undefined): role is KeyRole {
   return role !== undefined

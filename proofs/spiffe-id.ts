@@ -9,6 +9,7 @@
  * @see SPIFFE-ID §2 (github.com/spiffe/spiffe, standards/SPIFFE-ID.md); FORMAT §7.2
  */
 import { check } from './errors.ts'
+import { remembered } from './remembered.ts'
 
 /** Bytes in an id: what SPIFFE-ID §2.3 obliges everybody to support, and tells everybody not to exceed. */
 export const SPIFFE_ID_BYTES_MAX = 2048
@@ -104,18 +105,18 @@ export function isNameSegment(segment: string): boolean {
  *
  * @throws {ProofError} `spiffe_id_invalid`
  */
-export function parseAgentName(text: string): AgentName {
+export const parseAgentName: (text: string) => AgentName = remembered((text) => {
   const { trustDomain, segments } = parseSpiffeId(text)
   checkNameSegments(segments)
   return { name: text, trustDomain, segments }
-}
+})
 
 /**
  * Reads the id of an agent's instance: an agent's name and one segment `inst-[a-z0-9]{5,64}`.
  *
  * @throws {ProofError} `spiffe_id_invalid`
  */
-export function parseInstanceId(text: string): InstanceId {
+export const parseInstanceId: (text: string) => InstanceId = remembered((text) => {
   const { trustDomain, segments } = parseSpiffeId(text)
   const nameSegments = segments.slice(0, -1)
   const slash = text.lastIndexOf('/')
@@ -126,7 +127,7 @@ export function parseInstanceId(text: string): InstanceId {
   )
   checkNameSegments(nameSegments)
   return { id: text, trustDomain, name: text.slice(0, slash), nameSegments, instance }
-}
+})
 
 function checkNameSegments(segments: readonly string[]): void {
   checkId(

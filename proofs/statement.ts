@@ -6,7 +6,7 @@ import { fromBase64url, toBase64url, utf8Decode, utf8Encode } from './bytes.ts'
 import { accepted, integer, matching, members, parsed, text } from './claims.ts'
 import { check, ProofError } from './errors.ts'
 import { canonicalJson, jsonObject, type JsonObject, parseJson } from './json.ts'
-import { type KeyAlg, keyId, parseSpki, type PublicKey } from './key.ts'
+import { type KeyAlg, keyId, type NamedKey, parseSpki, type PublicKey } from './key.ts'
 import { parseOrigin } from './origin.ts'
 import { parseKid, parsePrincipal, type Principal } from './principal.ts'
 import type { Hash, Primitives } from './primitives.ts'
@@ -75,7 +75,6 @@ export interface StatementExpectation {
 
 const SIGNATURE_LENGTH = 64
 const SUBJECT_LENGTH_MAX = 2048
-const COMPACT = /^([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)$/
 const TYP = /^vnd\.trustwarden\.[a-z]+(?:[._-][a-z0-9]+)*$/
 const JTI = /^[A-Za-z0-9._:-]{1,64}$/
 
@@ -107,19 +106,22 @@ export function parseStatement(input: Uint8Array | string, media: string = MEDIA
   check(media !== MEDIA_COSE, 'envelope_unsupported', `statement: ${MEDIA_COSE} is not read yet`)
   check(media === MEDIA_JOSE, 'malformed', 'statement: a media type that is not permitted')
   const compact = typeof input === 'string' ? input : utf8Decode(input, 'statement')
-  const [, head = '', body = '', tail = ''] = COMPACT.exec(compact) ?? []
-  check(head !== '', 'malformed', 'statement: not three parts of base64url joined by "."')
+  const [head = '', body = '', tail = '', ...more] = compact.split('.', 4)
+  const isThree = head !== '' && body !== '' && tail !== '' && more.length === 0
+  check(isThree, 'malformed', 'statement: not three parts of base64url joined by "."')
   const header = parseHeader(fromBase64url(head, 'header'))
   const payloadBytes = fromBase64url(body, 'payload')
   const signature = fromBase64url(tail, 'signature')
   check(signature.length === SIGNATURE_LENGTH, 'malformed', 'signature: not 64 bytes')
+  const bytes = typeof input === 'string' ? utf8Encode(input) : input
   return {
-    bytes: typeof input === 'string' ? utf8Encode(input) : input,
+    bytes,
     media: MEDIA_JOSE,
     ...header,
     payload: jsonObject(parseJson(payloadBytes), 'payload'),
     payloadBytes,
-    signingInput: utf8Encode(`${head}.${body}`),
+    // All of it is ASCII by now.
+    signingInput: bytes.subarray(0, head.length + 1 + body.length),
     signature,
   }
 }
@@ -145,15 +147,40 @@ export function verifyStatement(
   statement: Statement,
   expected: StatementExpectation,
 ): void {
-  const { header } = statement
-  check(header.aud === expected.origin, 'audience_mismatch', 'aud: another log')
-  const type = expected.type ?? header.type
-  check(header.type === type, 'type_mismatch', `typ: not ${TYP_PREFIX}${type}`)
-  check(header.kid === keyId(p, expected.spki), 'key_mismatch', 'kid: another key')
+  checkAddress(statement, expected)
+  checkSigner(statement, keyId(p, expected.spki))
   const key = parseSpki(expected.spki)
-  check(header.alg === key.alg, 'key_mismatch', 'alg: not of the kind of the key')
+  checkAlg(statement, key)
   const valid = isSignatureValid(p, key, statement.signingInput, statement.signature)
   check(valid, 'signature_invalid', 'the signature of the statement does not verify')
+}
+
+/**
+ * Everything that `verifyStatement` verifies but the signature itself, for whoever has that verified elsewhere.
+ *
+ * @throws {ProofError} `audience_mismatch`, `key_mismatch`
+ * @see FORMAT §3.4
+ */
+export function checkUnsigned(statement: Statement, key: NamedKey, origin: string): void {
+  checkAddress(statement, { origin })
+  checkSigner(statement, key.kid)
+  checkAlg(statement, key)
+}
+
+function checkAddress(
+  { header }: Statement,
+  { origin, type = header.type }: Pick<StatementExpectation, 'origin' | 'type'>,
+): void {
+  check(header.aud === origin, 'audience_mismatch', 'aud: another log')
+  check(header.type === type, 'type_mismatch', `typ: not ${TYP_PREFIX}${type}`)
+}
+
+function checkSigner({ header }: Statement, kid: string): void {
+  check(header.kid === kid, 'key_mismatch', 'kid: another key')
+}
+
+function checkAlg({ header }: Statement, key: PublicKey): void {
+  check(header.alg === key.alg, 'key_mismatch', 'alg: not of the kind of the key')
 }
 
 /**
@@ -206,15 +233,17 @@ export function formatStatement(
 }
 
 function parseHeader(bytes: Uint8Array): Pick<Statement, 'header' | 'issuer'> {
-  const { iss: issuer, ...header } = readHeader(jsonObject(parseJson(bytes), 'header'), 'header')
+  const read = readHeader(jsonObject(parseJson(bytes), 'header'), 'header')
+  const { alg, kid, typ, aud, iss: issuer, sub, iat, jti, seq } = read
   if (issuer.role === 'agent') {
-    check(header.seq !== undefined, 'claim_missing', 'header.seq: required of an instance')
+    check(seq !== undefined, 'claim_missing', 'header.seq: required of an instance')
   } else {
-    check(header.seq === undefined, 'claim_invalid', 'header.seq: for instances only')
-    check(issuer.kid === header.kid, 'key_mismatch', 'header.iss: names another key than kid')
+    check(seq === undefined, 'claim_invalid', 'header.seq: for instances only')
+    check(issuer.kid === kid, 'key_mismatch', 'header.iss: names another key than kid')
   }
-  const type = header.typ.slice(TYP_PREFIX.length)
-  return { header: { ...header, iss: issuer.text, type }, issuer }
+  const type = typ.slice(TYP_PREFIX.length)
+  const header = { alg, kid, typ, type, aud, iss: issuer.text, sub, iat, jti }
+  return { header: seq === undefined ? header : { ...header, seq }, issuer }
 }
 
 function parseAlg(alg: string): KeyAlg {

@@ -10,7 +10,6 @@ import {
   disclosedSalt,
   equalBytes,
   openDisclosures,
-  parseActionEvent,
   ProofError,
 } from '@trustwarden/proofs'
 import type { ActionEvent, CborValue } from '@trustwarden/proofs'
@@ -29,7 +28,7 @@ import type {
   Submission,
 } from '../ledger/contract.ts'
 import type { Decision } from './decisions.ts'
-import { ACTION_KIND, findDecision, isCertificateValid } from './decisions.ts'
+import { ACTION_KIND, findDecision, isCertificateValid, readActionEvent } from './decisions.ts'
 
 /** Verdicts on an action, in the order in which they are tried (FORMAT §10.7). */
 export const ACTION_VERDICTS = [
@@ -164,7 +163,7 @@ function readEvent({ statement }: Pick<Submission, 'statement'>): ActionEvent | 
     return refuse('signer_forbidden', 'only an instance reports what it did')
   }
   try {
-    return parseActionEvent(statement)
+    return readActionEvent(statement)
   } catch (error) {
     if (!(error instanceof ProofError)) throw error
     return refuse('statement_malformed', error.message)

@@ -19,7 +19,6 @@ import {
   inputCommitment,
   isDecisionFresh,
   openDisclosures,
-  parseDecisionRequest,
   policyInput,
   ProofError,
   toBase64url,
@@ -57,6 +56,7 @@ import {
   findDecision,
   findHostReason,
   isCertificateValid,
+  readDecisionRequest,
 } from './decisions.ts'
 import type { HostReaders } from './decisions.ts'
 import { makePermit, permitExpiryMs } from './permit.ts'
@@ -300,7 +300,7 @@ function readRequest(statement: Submission['statement']): DecisionRequest | Refu
     return refuse('signer_forbidden', 'only an instance asks, and for itself')
   }
   try {
-    return parseDecisionRequest(statement)
+    return readDecisionRequest(statement)
   } catch (error) {
     if (!(error instanceof ProofError)) throw error
     return refuse('statement_malformed', error.message)

@@ -16,8 +16,9 @@ import {
   utf8Decode,
   utf8Encode,
 } from '@trustwarden/proofs'
-import type { Hash, Resource } from '@trustwarden/proofs'
+import type { ActionEvent, DecisionRequest, Hash, Resource, Statement } from '@trustwarden/proofs'
 import { FOLDS } from '../ledger/contract.ts'
+import { memoized } from '../memo.ts'
 import type {
   Agent,
   AgentReader,
@@ -69,12 +70,19 @@ export function findDecision(state: State, id: string): Decision | undefined {
   return stored && { ...stored, id, actionDigest: fromBase64url(stored.actionDigest) }
 }
 
+/** As `parseActionEvent`, once for each statement: prepare, register and fold read the same one. */
+export const readActionEvent: (statement: Statement) => ActionEvent = memoized(parseActionEvent)
+
+/** As `parseDecisionRequest`, once for each statement. */
+export const readDecisionRequest: (statement: Statement) => DecisionRequest =
+  memoized(parseDecisionRequest)
+
 /** Keeps every decision, and which action was matched to it. */
 export const decisionsFold: Fold = {
   spec: FOLDS.decisions,
   apply({ entry, statement }: RegisteredEntry, writer: FoldWriter): void {
     if (entry.kind === DECISION_KIND) {
-      const { instance, action, resource, actionDigest } = parseDecisionRequest(statement)
+      const { instance, action, resource, actionDigest } = readDecisionRequest(statement)
       const { decisionId } = decodeDecisionPrepared(entry.prepared)
       const expiry = entry.outcome.get(2)
       writeStored(writer, decisionId, {
@@ -89,7 +97,7 @@ export const decisionsFold: Fold = {
         matchedBy: null,
       })
     } else if (entry.kind === ACTION_KIND && entry.outcome.get(0) === 'matched') {
-      const { decision } = parseActionEvent(statement)
+      const { decision } = readActionEvent(statement)
       const stored = decision === null ? undefined : readStored(writer, decision.id)
       if (decision === null || stored === undefined) return
       writeStored(writer, decision.id, { ...stored, matchedBy: entry.index })
@@ -123,9 +131,11 @@ export function findHostReason(
   return isInScope ? undefined : 'scope_not_in_chain'
 }
 
+const parseStored = memoized((value: Uint8Array) => JSON.parse(utf8Decode(value)) as StoredDecision)
+
 function readStored(state: State, id: string): StoredDecision | undefined {
   const value = state.get(FOLDS.decisions, utf8Encode(id))
-  return value && (JSON.parse(utf8Decode(value)) as StoredDecision)
+  return value && parseStored(value)
 }
 
 function writeStored(writer: FoldWriter, id: string, stored: StoredDecision): void {

@@ -9,7 +9,6 @@ import {
   keyId,
   openDisclosures,
   PERMIT_LIFE_S,
-  parseDecisionRequest,
   permitPayload,
   permitSigningInput,
   ProofError,
@@ -18,6 +17,7 @@ import { nativePrimitives } from '../crypto.ts'
 import type { Signer } from '../crypto.ts'
 import { ServiceError } from '../errors.ts'
 import type { Registered } from '../ledger/contract.ts'
+import { readDecisionRequest } from './decisions.ts'
 
 /** When the permit of a decision that was registered at `timeMs` ends, in ms. */
 export function permitExpiryMs(timeMs: number): number {
@@ -31,7 +31,7 @@ export function permitExpiryMs(timeMs: number): number {
  */
 export function makePermit(registered: Registered, origin: string, signer: Signer): string {
   const { entry, statement } = registered
-  const request = parseDecisionRequest(statement)
+  const request = readDecisionRequest(statement)
   const prepared = decodeDecisionPrepared(entry.prepared)
   const payload = permitPayload({
     origin,

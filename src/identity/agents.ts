@@ -23,6 +23,7 @@ import {
 } from '@trustwarden/proofs'
 import { nativePrimitives } from '../crypto.ts'
 import { FOLDS } from '../ledger/contract.ts'
+import { memoized } from '../memo.ts'
 import type {
   Agent,
   AgentReader,
@@ -63,16 +64,19 @@ const ENROLMENTS: ReadonlySet<string> = new Set([
 export const agentReader: AgentReader = {
   find(state: State, instance: string): Agent | undefined {
     const value = state.get(FOLDS.agents, utf8Encode(instance))
-    if (value === undefined) return undefined
-    const stored = JSON.parse(utf8Decode(value)) as StoredAgent
-    return {
-      ...stored,
-      spki: fromBase64url(stored.spki),
-      record: fromBase64url(stored.record),
-      root: fromBase64url(stored.root),
-    }
+    return value && parseAgent(value)
   },
 }
+
+const parseAgent = memoized((value: Uint8Array): Agent => {
+  const stored = JSON.parse(utf8Decode(value)) as StoredAgent
+  return {
+    ...stored,
+    spki: fromBase64url(stored.spki),
+    record: fromBase64url(stored.record),
+    root: fromBase64url(stored.root),
+  }
+})
 
 /** The principal whose key this is: an instance or a person; the service for its own keys and the CA's; or undefined. */
 export function findKeyHolder(state: State, kid: string): string | undefined {

@@ -71,7 +71,7 @@ function findSigner(
     throw new Difference('signer', 'the log knows no such signer', entry.index)
   }
   try {
-    return signatureCheck(statement, principal.spki, origin)
+    return signatureCheck(statement, principal, origin)
   } catch (thrown) {
     if (!(thrown instanceof ProofError)) throw thrown
     throw new Difference('signature', messageOf(thrown), entry.index)

@@ -8,18 +8,20 @@ import {
   ProofError,
   STATEMENT_BYTES_MAX,
   checkDisclosures,
+  checkUnsigned,
   contentDigest,
+  namedKey,
   parseStatement,
-  verifyStatement,
 } from '@trustwarden/proofs'
 import type { ProofErrorCode, Statement } from '@trustwarden/proofs'
 import { nativePrimitives } from '../crypto.ts'
-import type { SignatureAlgorithm } from '../crypto.ts'
 import { ServiceError } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
+import { memoized } from '../memo.ts'
 import type {
   CborMap,
   Incoming,
+  Principal,
   PrincipalReader,
   State,
   StatementHandler,
@@ -161,7 +163,7 @@ export async function verifySigner(
   if (principal === undefined) {
     throw new ServiceError('signer_unknown', 'iss: no enrolled key or issued agent has this name')
   }
-  const check = inServiceWords(() => signatureCheck(statement, principal.spki, origin))
+  const check = inServiceWords(() => signatureCheck(statement, principal, origin))
   if (!(await verifier.verify(check, lane))) {
     throw new ServiceError('signature_invalid', 'the signature of the statement does not verify')
   }
@@ -180,27 +182,16 @@ export async function verifySigner(
  */
 export function signatureCheck(
   statement: Statement,
-  spki: Uint8Array,
+  principal: Principal,
   origin: string,
 ): SignatureCheck {
-  let deferred: SignatureCheck | undefined
-  const defer =
-    (alg: SignatureAlgorithm) =>
-    (publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean => {
-      deferred = { alg, publicKey, message, signature }
-      return true
-    }
-  const primitives = {
-    ...nativePrimitives,
-    ed25519Verify: defer('EdDSA'),
-    p256Verify: defer('ES256'),
-  }
-  verifyStatement(primitives, statement, { spki, origin })
-  if (deferred === undefined) {
-    throw new ProofError('signature_invalid', 'the signature was not verified')
-  }
-  return deferred
+  const key = keyOf(principal)
+  checkUnsigned(statement, key, origin)
+  const { alg, publicKey } = key
+  return { alg, publicKey, message: statement.signingInput, signature: statement.signature }
 }
+
+const keyOf = memoized(({ spki }: Principal) => namedKey(nativePrimitives, spki))
 
 /**
  * Checks the disclosures and lets the handler attach what it finds.

@@ -22,7 +22,9 @@ import {
 } from '@trustwarden/proofs'
 import type { NamePattern } from '@trustwarden/proofs'
 import { nativePrimitives } from '../crypto.ts'
+import { memoized } from '../memo.ts'
 import type {
+  Agent,
   AgentReader,
   Fold,
   FoldWriter,
@@ -76,8 +78,11 @@ const ANY_BELOW = '**'
 /** What genesis says, or undefined before it. */
 export function logFacts(state: State): LogFacts | undefined {
   const value = state.get(FOLDS.principals, FACTS_KEY)
-  return value && (JSON.parse(utf8Decode(value)) as LogFacts)
+  return value && parseFacts(value)
 }
+
+const parseFacts = memoized((value: Uint8Array) => JSON.parse(utf8Decode(value)) as LogFacts)
+const parsePerson = memoized((value: Uint8Array) => JSON.parse(utf8Decode(value)) as Person)
 
 /** Whether the log holds an entry that the service has not signed: what genesis names is then for operators alone. */
 export function isServiceOver(state: State): boolean {
@@ -89,7 +94,7 @@ export function findPerson(state: State, principal: string): Person | undefined 
   // The fold's other keys hold something else.
   if (!/^(operator|owner|reader):/.test(principal)) return undefined
   const value = state.get(FOLDS.principals, utf8Encode(principal))
-  return value && (JSON.parse(utf8Decode(value)) as Person)
+  return value && parsePerson(value)
 }
 
 /**
@@ -117,7 +122,7 @@ export function decideName(state: State, segments: readonly string[]): NameDecis
   for (const [key, value] of state.scan(FOLDS.principals)) {
     const owner = utf8Decode(key)
     if (!owner.startsWith(OWNER_PREFIX)) continue
-    const { patterns = [], index } = JSON.parse(utf8Decode(value)) as Person
+    const { patterns = [], index } = parsePerson(value)
     for (const text of patterns) {
       const pattern = parseNamePattern(text)
       if (!matchesName(pattern, segments)) continue
@@ -150,7 +155,7 @@ export function createPrincipalReader(options: PrincipalReaderOptions): Principa
     find(state: State, principal: string): Principal | undefined {
       if (principal.startsWith('spiffe:')) {
         const agent = options.agents.find(state, principal)
-        return agent && { principal, role: 'agent', spki: agent.spki, kid: agent.kid }
+        return agent && agentPrincipal(agent)
       }
       if (principal.startsWith('service:')) {
         const facts = logFacts(state)
@@ -158,17 +163,25 @@ export function createPrincipalReader(options: PrincipalReaderOptions): Principa
         return isOwn && service.principal === principal ? service : undefined
       }
       const person = findPerson(state, principal)
-      if (person === undefined) return undefined
-      const spki = fromBase64url(person.spki)
-      return {
-        principal,
-        role: person.role,
-        spki,
-        kid: principal.slice(principal.indexOf(':') + 1),
-      }
+      return person && personPrincipal(person)
     },
   }
 }
+
+const agentPrincipal = memoized(
+  ({ instance, spki, kid }: Agent): Principal => ({
+    principal: instance,
+    role: 'agent',
+    spki,
+    kid,
+  }),
+)
+
+const personPrincipal = memoized((person: Person): Principal => {
+  const spki = fromBase64url(person.spki)
+  const kid = keyId(nativePrimitives, spki)
+  return { principal: `${person.role}:${kid}`, role: person.role, spki, kid }
+})
 
 /** Keeps genesis and every effective enrolment. */
 export const principalsFold: Fold = {

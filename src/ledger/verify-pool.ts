@@ -6,6 +6,7 @@ import { Worker } from 'node:worker_threads'
 import { workerUrl } from '../worker-url.ts'
 import { LedgerError, messageOf } from './errors.ts'
 import type { Lane } from './admission.ts'
+import { packChecks } from './verify-message.ts'
 import type { VerifyRequest, VerifyResponse } from './verify-worker.ts'
 import type { SignatureCheck, SignatureVerifier } from './verify.ts'
 
@@ -46,7 +47,7 @@ export class VerifyPool implements SignatureVerifier {
         reject(new LedgerError('verifier_failed', 'the pool is closed'))
         return
       }
-      this.#queues[lane].push({ check: copyOf(check), resolve, reject })
+      this.#queues[lane].push({ check, resolve, reject })
       if (this.#scheduled) return
       this.#scheduled = true
       setImmediate(() => {
@@ -98,8 +99,9 @@ export class VerifyPool implements SignatureVerifier {
     thread.requests.set(id, waiting)
     thread.load += waiting.length
     thread.worker.ref()
-    const request: VerifyRequest = { id, checks: waiting.map(({ check }) => check) }
-    thread.worker.postMessage(request)
+    const checks = packChecks(waiting.map(({ check }) => check))
+    const request: VerifyRequest = { id, checks }
+    thread.worker.postMessage(request, [checks.buffer])
   }
 
   #leastLoaded(): Thread {
@@ -122,7 +124,7 @@ export class VerifyPool implements SignatureVerifier {
       thread.load -= waiting.length
       // An idle pool does not keep a process alive; one that owes an answer does.
       if (thread.load === 0) worker.unref()
-      for (const [at, { resolve }] of waiting.entries()) resolve(verdicts[at] === true)
+      for (const [at, { resolve }] of waiting.entries()) resolve(verdicts[at] === 1)
       this.#dispatch()
     })
     const ended = (why: string): void => {
@@ -141,14 +143,4 @@ function fail(thread: Thread, error: LedgerError): void {
   const requests = [...thread.requests.values()]
   thread.requests.clear()
   for (const { reject } of requests.flat()) reject(error)
-}
-
-/** Copies: a view of a larger buffer would take all of that buffer across. */
-function copyOf({ alg, publicKey, message, signature }: SignatureCheck): SignatureCheck {
-  return {
-    alg,
-    publicKey: new Uint8Array(publicKey),
-    message: new Uint8Array(message),
-    signature: new Uint8Array(signature),
-  }
 }

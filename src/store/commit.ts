@@ -74,6 +74,8 @@ interface FoldChange {
   readonly fold: number
   readonly key: Uint8Array
   readonly value: Uint8Array | undefined
+  /** SHA-256(key ‖ value); undefined with the value. */
+  readonly digest: Uint8Array | undefined
 }
 
 /** One write, and the state after it. */
@@ -282,10 +284,11 @@ function writeChanges(
           throw new StoreError('fold_unknown', `there is no fold ${change.fold}`)
         }
         const own = touched.has(change.fold) ? set : set.clone()
-        if (!writeFoldChange(keys, batch, change, own, writer)) break
+        const written = writeFoldChange(keys, batch, change, own, writer)
+        if (written === undefined) break
         touched.add(change.fold)
         sets.set(change.fold, own)
-        foldChanges.push(change)
+        foldChanges.push(written)
         break
       }
       case 'pinned':
@@ -309,29 +312,30 @@ function writeChanges(
   return { sets, foldChanges, erased: writeErasures(base, erasures, writer) }
 }
 
-/** Writes one change of a fold and moves its set digest along; false if nothing changes. */
+/** Writes one change of a fold and moves its set digest along; undefined if nothing changes. */
 function writeFoldChange(
   keys: Keys,
   batch: Batch,
-  change: FoldChange,
+  change: Omit<FoldChange, 'digest'>,
   set: SetDigest,
   writer: OpsWriter,
-): boolean {
+): FoldChange | undefined {
+  const { fold, key: name, value } = change
   const key = keys.fold(change.fold, change.key)
   const before = batch.committed(change.fold, change.key)
-  if (before === undefined && change.value === undefined) return false
-  if (before !== undefined && change.value !== undefined) {
-    if (equalBytes(before.value, change.value)) return false
+  if (before === undefined && value === undefined) return undefined
+  if (before !== undefined && value !== undefined && equalBytes(before.value, value)) {
+    return undefined
   }
   if (before !== undefined) set.remove(before.digest ?? digestOf(key, before.value))
-  if (change.value === undefined) {
+  if (value === undefined) {
     writer.delete(key)
-  } else {
-    const digest = digestOf(key, change.value)
-    set.add(digest)
-    writer.putSealed(key, change.value, digest)
+    return { fold, key: name, value, digest: undefined }
   }
-  return true
+  const digest = digestOf(key, value)
+  set.add(digest)
+  writer.putSealed(key, value, digest)
+  return { fold, key: name, value, digest }
 }
 
 /** Deletes the erased values: who deletes them again, and searches, is erasure.ts. That it is due the entries say. */

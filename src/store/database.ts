@@ -14,6 +14,7 @@ import { BundleReader, readTile } from './bundle-reader.ts'
 import { formatSet, planCommit } from './commit.ts'
 import type { CommitInput, CommitPlan, LastBatch, PendingBundle } from './commit.ts'
 import { formatRun } from './entry-run.ts'
+import { FoldCache } from './fold-cache.ts'
 import { StoreError, checkStore } from './errors.ts'
 import { sha256 } from './hash.ts'
 import { FoldKeys, KeyDoubt } from './key-filter.ts'
@@ -40,6 +41,8 @@ export interface DatabaseOptions {
   readonly origin: string
   /** Every fold of the log: the same set for `create` and each `open`. */
   readonly folds: readonly FoldSpec[]
+  /** Bytes of values of folds on disk that are kept in memory. Default: `FOLD_CACHE_BYTES`. */
+  readonly foldCacheBytes?: number
 }
 
 /** Reads one fold as it was committed last. */
@@ -81,11 +84,13 @@ export class Database implements CommittedState, ViewedState {
   #committing = false
   readonly #bundles: BundleReader
   readonly #foldKeys: FoldKeys
+  readonly #cache: FoldCache
   /** Keys that a view found in doubt, and that are being looked for. */
   readonly #looking = new Set<Promise<void>>()
   #onDamage: (error: Error) => void = () => undefined
 
-  private constructor(store: Store, keys: Keys, state: LoadedState) {
+  private constructor(store: Store, keys: Keys, state: LoadedState, foldCacheBytes?: number) {
+    this.#cache = new FoldCache(foldCacheBytes)
     this.store = store
     this.keys = keys
     this.#bundles = new BundleReader(store, keys)
@@ -129,9 +134,10 @@ export class Database implements CommittedState, ViewedState {
    * @throws {StoreError} any code of errors.ts about what is stored, `store_failed`
    */
   static async open(options: DatabaseOptions): Promise<Database> {
-    const { store, origin } = options
+    const { store, origin, folds, foldCacheBytes } = options
     const keys = new Keys(origin)
-    return new Database(store, keys, await loadState(store, keys, origin, options.folds))
+    const state = await loadState(store, keys, origin, folds)
+    return new Database(store, keys, state, foldCacheBytes)
   }
 
   /** Count of entries. */
@@ -290,9 +296,17 @@ export class Database implements CommittedState, ViewedState {
       const row = resident.get(key)
       return row === undefined ? undefined : { value: row.value, digest: undefined }
     }
+    this.store.checkUsable()
+    const kept = this.#cache.get(fold, key)
+    if (kept !== undefined) return kept
+    if (this.#foldKeys.isNew(fold, key)) return undefined
     const stored = this.keys.fold(fold, key)
     const bytes = this.store.get(stored)
-    if (bytes !== undefined) return openSealed(stored, bytes) ?? this.#corrupt(spec, stored)
+    if (bytes !== undefined) {
+      const sealed = openSealed(stored, bytes) ?? this.#corrupt(spec, stored)
+      this.#cache.set(fold, key, sealed)
+      return sealed
+    }
     if (this.#foldKeys.isDoubtful(fold, key)) throw new KeyDoubt(fold, key)
     return undefined
   }
@@ -321,6 +335,11 @@ export class Database implements CommittedState, ViewedState {
   /** For start-checks.ts: a key that a scan showed. From the end of the scan on, its loss to `get` is noticed. */
   noteFoldKey(fold: number, key: Uint8Array): void {
     this.#foldKeys.add(fold, key)
+  }
+
+  /** For start-checks.ts: every key of the fold was noted. From now on one that was not is new, without a look at the disk. */
+  noteFoldComplete(fold: number): void {
+    this.#foldKeys.complete(fold)
   }
 
   /** For `Batch`: rows of a resident fold, ascending. @throws {StoreError} `fold_unknown` if it is none */
@@ -415,10 +434,12 @@ export class Database implements CommittedState, ViewedState {
     this.#last = plan.last
     this.#pending = plan.pending
     this.#sets = plan.sets
-    for (const { fold, key, value } of plan.foldChanges) {
+    for (const { fold, key, value, digest } of plan.foldChanges) {
       const rows = this.#folds.get(fold)?.resident
-      if (value === undefined) rows?.delete(key)
-      else if (rows === undefined) this.#foldKeys.add(fold, key)
+      if (rows === undefined) {
+        this.#cache.set(fold, key, value && { value, digest })
+        if (value !== undefined) this.#foldKeys.add(fold, key)
+      } else if (value === undefined) rows.delete(key)
       else rows.set({ key, value })
     }
     this.#foldKeys.forget()

@@ -107,12 +107,25 @@ export class FoldKeys {
   readonly #keys: Keys
   readonly #filters: ReadonlyMap<number, KeyFilter>
   readonly #settled = new Set<string>()
+  /** Folds whose filter has every key that the fold has. */
+  readonly #complete = new Set<number>()
 
   /** @param counts - Keys of each fold on disk, by id. */
   constructor(store: Store, keys: Keys, counts: ReadonlyMap<number, number>) {
     this.#store = store
     this.#keys = keys
     this.#filters = new Map([...counts].map(([id, count]) => [id, new KeyFilter(count)]))
+    for (const [id, count] of counts) if (count === 0) this.complete(id)
+  }
+
+  /** Says that every key of the fold was added. */
+  complete(fold: number): void {
+    this.#complete.add(fold)
+  }
+
+  /** Whether the fold certainly does not have the key, so that nobody need look for it. */
+  isNew(fold: number, key: Uint8Array): boolean {
+    return this.#complete.has(fold) && this.#filters.get(fold)?.mayHave(key) === false
   }
 
   /** Remembers a key that the fold has. */

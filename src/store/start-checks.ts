@@ -282,6 +282,7 @@ async function checkFold(database: Database, spec: FoldSpec, options: CheckOptio
     if (found.count % PROGRESS_STEPS === 0) options.onProgress?.({ what, done: found.count })
   }
   checkSet(spec.name, database.setDigest(spec.id), found)
+  if (!spec.resident) database.noteFoldComplete(spec.id)
   options.onProgress?.({ what, done: found.count })
 }
 

@@ -21,11 +21,12 @@ export const DEDUP = 1
 export const REVOCATIONS = 4
 export const NAMES = 9
 
-export const createDatabase = (store: Store): Promise<Database> =>
-  Database.create({ store, origin: ORIGIN, folds: FOLDS })
+/** By default every value is read from the disk, so that damage to it shows at the next read. */
+export const createDatabase = (store: Store, foldCacheBytes = 0): Promise<Database> =>
+  Database.create({ store, origin: ORIGIN, folds: FOLDS, foldCacheBytes })
 
-export const openDatabase = (store: Store): Promise<Database> =>
-  Database.open({ store, origin: ORIGIN, folds: FOLDS })
+export const openDatabase = (store: Store, foldCacheBytes = 0): Promise<Database> =>
+  Database.open({ store, origin: ORIGIN, folds: FOLDS, foldCacheBytes })
 
 export const bytesOf = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'utf8'))
 

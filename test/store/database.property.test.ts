@@ -7,6 +7,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { Batch } from '../../src/store/batch.ts'
 import type { Database } from '../../src/store/database.ts'
+import { FOLD_CACHE_BYTES } from '../../src/store/fold-cache.ts'
 import { KeyDoubt } from '../../src/store/key-filter.ts'
 import { Keys } from '../../src/store/keys.ts'
 import { MemoryStore } from '../../src/store/memory-store.ts'
@@ -31,6 +32,7 @@ interface Model {
 
 interface Real {
   readonly disk: Map<string, Uint8Array>
+  readonly foldCacheBytes: number
   database: Database
 }
 
@@ -161,7 +163,7 @@ class Reopen implements fc.AsyncCommand<Model, Real> {
   check = (): boolean => true
 
   async run(model: Model, real: Real): Promise<void> {
-    real.database = await openDatabase(new MemoryStore(real.disk))
+    real.database = await openDatabase(new MemoryStore(real.disk), real.foldCacheBytes)
     await checkBatchRecords(real.database, { minBytes: Number.POSITIVE_INFINITY })
     await checkSetDigests(real.database)
     checkSame(model, real)
@@ -191,17 +193,19 @@ test('the database is its model', async () => {
     ],
     { maxCommands: 12 },
   )
+  // No cache, one of a few values whose generations end all the time, and one that holds everything.
+  const cacheBytes = fc.constantFrom(0, 2000, FOLD_CACHE_BYTES)
   await fc.assert(
-    fc.asyncProperty(commands, async (list) => {
+    fc.asyncProperty(commands, cacheBytes, async (list, foldCacheBytes) => {
       const disk = new Map<string, Uint8Array>()
-      const database = await createDatabase(new MemoryStore(disk))
+      const database = await createDatabase(new MemoryStore(disk), foldCacheBytes)
       const setup = (): { model: Model; real: Real } => ({
         model: { size: 0, rows: new Map() },
-        real: { disk, database },
+        real: { disk, foldCacheBytes, database },
       })
       await fc.asyncModelRun(setup, list)
     }),
-    { numRuns: 60 },
+    { numRuns: 100 },
   )
 })
 

@@ -121,6 +121,8 @@ export class TestLog {
   store: FaultStore = new FaultStore(new MemoryStore(this.disk))
   headRecord = new MemoryHeadRecord(this.record)
   options: Partial<LogOptions> = {}
+  /** 0: every value is read from the disk, so that damage to it shows at the next read. */
+  foldCacheBytes = 0
   #database: Database | undefined
   #log: Log | undefined
 
@@ -145,7 +147,12 @@ export class TestLog {
 
   async createDatabase(): Promise<void> {
     const folds = foldSpecs(FOLDS)
-    this.#database = await Database.create({ store: this.store, origin: ORIGIN, folds })
+    this.#database = await Database.create({
+      store: this.store,
+      origin: ORIGIN,
+      folds,
+      foldCacheBytes: this.foldCacheBytes,
+    })
   }
 
   async writeFirstBatch(): Promise<void> {
@@ -168,7 +175,12 @@ export class TestLog {
     this.headRecord = new MemoryHeadRecord(this.record)
     configure(this)
     const folds = foldSpecs(FOLDS)
-    this.#database = await Database.open({ store: this.store, origin: ORIGIN, folds })
+    this.#database = await Database.open({
+      store: this.store,
+      origin: ORIGIN,
+      folds,
+      foldCacheBytes: this.foldCacheBytes,
+    })
     this.#log = await Log.open(this.#logOptions())
     return this.#log
   }
