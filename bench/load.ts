@@ -47,7 +47,10 @@ export interface LoadReport {
 }
 
 /** What goes over to the process. */
-export type LoadMessage = { readonly open: LoadTarget } | { readonly run: LoadOrder }
+export type LoadMessage =
+  | { readonly open: LoadTarget }
+  | { readonly prepare: LoadOrder }
+  | { readonly send: true }
 
 /** What comes back. */
 export type LoadAnswer = { readonly report?: LoadReport } | { readonly error: string }
@@ -75,7 +78,18 @@ export class Load {
 
   /** Prepares a run, runs it, checks all answers. @throws if one is wrong */
   async run(order: LoadOrder): Promise<LoadReport> {
-    const report = await this.#tell({ run: order })
+    await this.prepare(order)
+    return this.send()
+  }
+
+  /** Signs what a run sends, and gets the decisions it rests on. */
+  async prepare(order: LoadOrder): Promise<void> {
+    await this.#tell({ prepare: order })
+  }
+
+  /** Sends what was prepared, checks all answers. @throws if one is wrong */
+  async send(): Promise<LoadReport> {
+    const report = await this.#tell({ send: true })
     if (report === undefined) throw new Error('the load reported nothing')
     return report
   }

@@ -6,8 +6,10 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { Profiler } from './profile.ts'
 
 const MAIN = fileURLToPath(new URL('../cli/main.js', import.meta.url))
+const PROFILE_HOOK = new URL('./profile-hook.js', import.meta.url).href
 const START_MS_MAX = 30_000
 
 /** A log of the bench. */
@@ -23,6 +25,7 @@ export interface BenchLog {
 export interface BenchService {
   readonly url: string
   readonly pid: number
+  readonly profiler: Profiler
   /** Ends it by SIGTERM and waits. */
   readonly stop: () => Promise<void>
 }
@@ -53,9 +56,18 @@ export function makeBenchLog(): BenchLog {
   return { data, owner, anchor, remove: () => rmSync(root, { recursive: true, force: true }) }
 }
 
-/** Serves a log with default settings, but that anybody may read it: `--open-reads`. @throws if it does not answer */
-export async function startBenchService({ data }: BenchLog): Promise<BenchService> {
+/**
+ * Serves a log with default settings, but that anybody may read it: `--open-reads`.
+ *
+ * @param profiled - Whether its threads can be sampled. @throws if it does not answer
+ */
+export async function startBenchService(
+  { data }: BenchLog,
+  profiled = false,
+): Promise<BenchService> {
   const args = [
+    ...(profiled ? ['--import', PROFILE_HOOK] : []),
+    MAIN,
     'serve',
     '--data',
     data,
@@ -66,10 +78,12 @@ export async function startBenchService({ data }: BenchLog): Promise<BenchServic
     '--open-reads',
     'true',
   ]
-  const child = spawn(process.execPath, [MAIN, ...args], {
+  const child = spawn(process.execPath, args, {
     env: environment(),
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'inherit', ...(profiled ? (['ipc'] as const) : [])],
   })
+  const { stdout } = child
+  if (stdout === null) throw new Error('the service has no output')
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
   const endWithUs = (): void => void child.kill('SIGKILL')
   process.once('exit', endWithUs)
@@ -79,7 +93,7 @@ export async function startBenchService({ data }: BenchLog): Promise<BenchServic
       () => reject(new Error(`the service did not start within ${START_MS_MAX} ms`)),
       START_MS_MAX,
     )
-    child.stdout.on('data', (chunk: Buffer) => {
+    stdout.on('data', (chunk: Buffer) => {
       out += chunk.toString()
       const found = /^listening on (\S+)$/m.exec(out)?.[1]
       if (found === undefined) return
@@ -91,6 +105,7 @@ export async function startBenchService({ data }: BenchLog): Promise<BenchServic
   return {
     url,
     pid: child.pid ?? 0,
+    profiler: new Profiler(child),
     stop: async () => {
       child.kill('SIGTERM')
       await ended

@@ -5,6 +5,9 @@
 import type { Load, LoadOrder, LoadReport } from './load.ts'
 import { type Figure, Rounds } from './measure.ts'
 import type { Plan } from './plan.ts'
+import { keepProfiles } from './profile.ts'
+import { profileText } from './profile-report.ts'
+import type { BenchService } from './service.ts'
 import type { BareCeiling, BareRate } from './signature.ts'
 
 interface Shape {
@@ -91,4 +94,37 @@ export async function benchSubmit(
     }
   rounds.add("length of an action's statement", 'bytes', statementBytes)
   return rounds.figures()
+}
+
+/** Shapes whose full load is profiled. */
+const PROFILED = SHAPES.slice(2)
+
+/** Says where the service's processor time goes under full load. The sampling itself costs some of it. */
+export async function profileSubmit(
+  plan: Plan,
+  bare: BareRate,
+  load: Load,
+  { profiler }: BenchService,
+  folder: string,
+): Promise<string> {
+  const texts: string[] = []
+  for (const { name, perRequest, connections } of PROFILED) {
+    plan.progress(`profile: ${name}`)
+    const order = { what: 'action', perRequest, connections } as const
+    const { rate } = await load.run({ ...order, count: plan.warmUp * 4 })
+    const ceiling = await bare.measure('ES256', 2, plan.primitiveMs)
+    const count = countFor(rate, plan.loadMs * 5, perRequest)
+    await load.prepare({ ...order, count })
+    await profiler.start()
+    const report = await load.send()
+    const profiles = await profiler.stop()
+    const share = (report.rate / ceiling.rate).toFixed(3)
+    texts.push(
+      profileText(name, profiles, count),
+      `${report.rate.toFixed(0)} entries/s while sampled, ${share} of ${ceiling.of}; load ${report.loadUs.toFixed(1)} µs an entry`,
+      ...keepProfiles(folder, `${perRequest}-a-request`, profiles),
+      '',
+    )
+  }
+  return texts.join('\n')
 }
