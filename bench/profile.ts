@@ -3,8 +3,9 @@
  * that runs JavaScript, between two moments that the bench chooses.
  */
 import type { ChildProcess } from 'node:child_process'
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { threadTimes } from './processor.ts'
 
 /** A node of the call tree, as V8 writes it. */
 export interface CallNode {
@@ -40,20 +41,6 @@ export interface Profiles {
   readonly threads: readonly ThreadProfile[]
   /** Processor time in µs of each of the process's threads, by its number. */
   readonly processorUs: ReadonlyMap<number, number>
-}
-
-/** Processor time of all threads of a process so far, in µs (Linux: schedstat, counted in ns). */
-function threadTimes(pid: number): ReadonlyMap<number, number> {
-  const root = `/proc/${pid}/task`
-  const times = readdirSync(root).flatMap((thread): readonly (readonly [number, number])[] => {
-    try {
-      const [ns = '0'] = readFileSync(join(root, thread, 'schedstat'), 'latin1').split(' ')
-      return [[Number(thread), Number(ns) / 1000]]
-    } catch {
-      return []
-    }
-  })
-  return new Map(times)
 }
 
 /** Profiles a service that was started with `profile-hook` in it. */

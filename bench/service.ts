@@ -15,8 +15,9 @@ const START_MS_MAX = 30_000
 /** A log of the bench. */
 export interface BenchLog {
   readonly data: string
-  /** The owner's private key file. */
+  /** Private key files. */
   readonly owner: string
+  readonly operator: string
   readonly anchor: string
   readonly remove: () => void
 }
@@ -53,7 +54,13 @@ export function makeBenchLog(): BenchLog {
   const people = ['--owner', `${owner}.pub`, '--operator', `${operator}.pub`]
   run('init', '--data', data, ...origin, ...people, '--plain-keys')
   const anchor = readFileSync(join(data, 'trust-anchor'), 'utf8').trim()
-  return { data, owner, anchor, remove: () => rmSync(root, { recursive: true, force: true }) }
+  return {
+    data,
+    owner,
+    operator,
+    anchor,
+    remove: () => rmSync(root, { recursive: true, force: true }),
+  }
 }
 
 /**
