@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util'
 import { benchDecide } from './decide.ts'
 import { Load } from './load.ts'
 import type { Figure } from './measure.ts'
+import { benchPeer, missingPeer } from './peer.ts'
 import { type Plan, planOf } from './plan.ts'
 import { benchProofsInProcess, benchProofsOverHttp } from './proofs.ts'
 import { machineLine, type Run, tableOf, thisMachine } from './report.ts'
@@ -17,7 +18,7 @@ import { type BenchLog, type BenchService, makeBenchLog, startBenchService } fro
 import { BareRate, benchSignature } from './signature.ts'
 import { benchSubmit, profileSubmit } from './submit.ts'
 
-const PARTS = ['signature', 'submit', 'decide', 'proofs'] as const
+const PARTS = ['signature', 'submit', 'peer', 'decide', 'proofs'] as const
 type Part = (typeof PARTS)[number]
 
 const isPart = (name: string): name is Part => (PARTS as readonly string[]).includes(name)
@@ -53,9 +54,13 @@ async function measureAll(plan: Plan, parts: ReadonlySet<Part>): Promise<readonl
   try {
     const figures: Figure[] = []
     if (parts.has('signature')) figures.push(...(await benchSignature(plan, bare)))
-    if (parts.has('submit') || parts.has('decide') || parts.has('proofs'))
+    const missing = missingPeer()
+    if (parts.has('peer') && missing !== undefined) plan.progress(missing)
+    if (parts.has('submit') || parts.has('peer') || parts.has('decide') || parts.has('proofs'))
       await withLoad(log, false, async (load) => {
         if (parts.has('submit')) figures.push(...(await benchSubmit(plan, bare, load)))
+        if (parts.has('peer') && missing === undefined)
+          figures.push(...(await benchPeer(plan, load)))
         if (parts.has('decide')) figures.push(...(await benchDecide(plan, bare, load)))
         if (parts.has('proofs')) figures.push(...(await benchProofsOverHttp(plan, bare, load)))
       })

@@ -9,6 +9,8 @@ export interface Plan {
   readonly primitiveMs: number
   /** Length that a measurement of the service is aimed at, in ms. */
   readonly loadMs: number
+  /** Length of one measurement of the peer, in ms: its checkpoints come once a second. */
+  readonly peerMs: number
   /** Requests that come before the first round of each shape of load. */
   readonly warmUp: number
   /** Says on stderr what is being done. */
@@ -19,6 +21,6 @@ export interface Plan {
 export function planOf(isQuick: boolean): Plan {
   const progress = (text: string): void => void process.stderr.write(`${text}\n`)
   return isQuick
-    ? { rounds: 2, primitiveMs: 120, loadMs: 300, warmUp: 200, progress }
-    : { rounds: 5, primitiveMs: 300, loadMs: 1000, warmUp: 1000, progress }
+    ? { rounds: 2, primitiveMs: 120, loadMs: 300, peerMs: 3000, warmUp: 200, progress }
+    : { rounds: 5, primitiveMs: 300, loadMs: 2000, peerMs: 8000, warmUp: 1000, progress }
 }
