@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { benchDecide } from './decide.ts'
+import { benchDurable } from './durable.ts'
 import { Load } from './load.ts'
 import type { Figure } from './measure.ts'
 import { benchPeer, missingPeer } from './peer.ts'
@@ -18,7 +19,7 @@ import { type BenchLog, type BenchService, makeBenchLog, startBenchService } fro
 import { BareRate, benchSignature } from './signature.ts'
 import { benchSubmit, profileSubmit } from './submit.ts'
 
-const PARTS = ['signature', 'submit', 'peer', 'decide', 'proofs'] as const
+const PARTS = ['signature', 'submit', 'peer', 'decide', 'proofs', 'durable'] as const
 type Part = (typeof PARTS)[number]
 
 const isPart = (name: string): name is Part => (PARTS as readonly string[]).includes(name)
@@ -65,6 +66,7 @@ async function measureAll(plan: Plan, parts: ReadonlySet<Part>): Promise<readonl
         if (parts.has('proofs')) figures.push(...(await benchProofsOverHttp(plan, bare, load)))
       })
     if (parts.has('proofs')) figures.push(...(await benchProofsInProcess(plan, bare, log)))
+    if (parts.has('durable')) figures.push(...(await benchDurable(plan)))
     return figures
   } finally {
     await bare.stop()

@@ -19,6 +19,8 @@ export interface BenchLog {
   readonly owner: string
   readonly operator: string
   readonly anchor: string
+  readonly origin: string
+  readonly trustDomain: string
   readonly remove: () => void
 }
 
@@ -44,23 +46,34 @@ function run(...args: readonly string[]): void {
   })
 }
 
-/** Makes people's keys and a log in a new temporary directory. */
-export function makeBenchLog(): BenchLog {
-  const root = mkdtempSync(join(tmpdir(), 'trustwarden-bench-'))
+const ORIGIN = 'bench.example/logs/agents'
+const TRUST_DOMAIN = 'bench.example'
+
+/** The log of the bench that lies in a folder. */
+export function benchLogIn(root: string): BenchLog {
+  const data = join(root, 'log')
+  return {
+    data,
+    owner: join(root, 'owner.key'),
+    operator: join(root, 'operator.key'),
+    anchor: readFileSync(join(data, 'trust-anchor'), 'utf8').trim(),
+    origin: ORIGIN,
+    trustDomain: TRUST_DOMAIN,
+    remove: () => rmSync(root, { recursive: true, force: true }),
+  }
+}
+
+/** Makes people's keys and a log, by default in a new temporary directory. */
+export function makeBenchLog(
+  root: string = mkdtempSync(join(tmpdir(), 'trustwarden-bench-')),
+): BenchLog {
   const [owner, operator] = [join(root, 'owner.key'), join(root, 'operator.key')]
   const data = join(root, 'log')
   for (const key of [owner, operator]) run('keygen', '--out', key, '--plain-key')
-  const origin = ['--origin', 'bench.example/logs/agents', '--trust-domain', 'bench.example']
+  const origin = ['--origin', ORIGIN, '--trust-domain', TRUST_DOMAIN]
   const people = ['--owner', `${owner}.pub`, '--operator', `${operator}.pub`]
   run('init', '--data', data, ...origin, ...people, '--plain-keys')
-  const anchor = readFileSync(join(data, 'trust-anchor'), 'utf8').trim()
-  return {
-    data,
-    owner,
-    operator,
-    anchor,
-    remove: () => rmSync(root, { recursive: true, force: true }),
-  }
+  return benchLogIn(root)
 }
 
 /**
