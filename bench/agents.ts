@@ -34,6 +34,8 @@ export interface Asking {
 const ACTION = 'read:transactions'
 const RESOURCE = { id: 'https://bank.example/ledger', type: 'ledger' }
 const CEILING_S = 86_400
+/** Longer than any run. */
+const LIFE_S = 43_200
 
 /** A root agent that is to be started: its delegation record and certificate request. */
 export interface Start {
@@ -75,7 +77,7 @@ export function drawAgent(
       max_depth: 8,
       may_create: [`${path}/**`],
       size,
-      ttl: 3600,
+      ttl: LIFE_S,
       ceiling: Math.floor(Date.now() / 1000) + CEILING_S,
     },
   })

@@ -42,6 +42,7 @@ export class Connection {
   #head: Buffer = NOTHING
   #onAnswer: OnAnswer | undefined
   #opened: OnAnswer | undefined
+  #ended: Error | undefined
 
   private constructor(url: URL, opened: OnAnswer) {
     this.#opened = opened
@@ -75,6 +76,10 @@ export class Connection {
 
   /** Sends a request; `onAnswer` is called once, with an answer of whatever status or with why there is none. */
   send(bytes: Buffer, onAnswer: OnAnswer): void {
+    if (this.#ended !== undefined) {
+      onAnswer(this.#ended)
+      return
+    }
     this.#onAnswer = onAnswer
     this.#socket.write(bytes)
   }
@@ -135,6 +140,7 @@ export class Connection {
   }
 
   #fail(error: Error): void {
+    this.#ended ??= error
     this.#opened?.(error)
     const onAnswer = this.#onAnswer
     this.#onAnswer = undefined

@@ -114,7 +114,16 @@ export async function openLedger({ data }: Pick<BenchLog, 'data'>): Promise<Ledg
     clock: guard,
   })
   const key = s.headKey(signer, origin)
-  const recovered = await s.recover({ database, headRecord, clock, key, journals })
+  // A kept log may be days old.
+  const acceptClockAheadMs = Infinity
+  const recovered = await s.recover({
+    database,
+    headRecord,
+    clock,
+    key,
+    journals,
+    acceptClockAheadMs,
+  })
   const reader = new s.LogReader(database, key, recovered)
   let fatal: Error | undefined
   const writer = new s.Writer({

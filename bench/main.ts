@@ -11,15 +11,26 @@ import { benchDecide } from './decide.ts'
 import { benchDurable } from './durable.ts'
 import { Load } from './load.ts'
 import type { Figure } from './measure.ts'
+import { benchOverload } from './overload.ts'
 import { benchPeer, missingPeer } from './peer.ts'
 import { type Plan, planOf } from './plan.ts'
 import { benchProofsInProcess, benchProofsOverHttp } from './proofs.ts'
 import { machineLine, type Run, tableOf, thisMachine } from './report.ts'
+import { benchScale } from './scale.ts'
 import { type BenchLog, type BenchService, makeBenchLog, startBenchService } from './service.ts'
 import { BareRate, benchSignature } from './signature.ts'
 import { benchSubmit, profileSubmit } from './submit.ts'
 
-const PARTS = ['signature', 'submit', 'peer', 'decide', 'proofs', 'durable'] as const
+const PARTS = [
+  'signature',
+  'submit',
+  'peer',
+  'decide',
+  'proofs',
+  'durable',
+  'scale',
+  'overload',
+] as const
 type Part = (typeof PARTS)[number]
 
 const isPart = (name: string): name is Part => (PARTS as readonly string[]).includes(name)
@@ -36,7 +47,7 @@ async function withLoad<T>(
   profiled: boolean,
   run: (load: Load, service: BenchService) => Promise<T>,
 ): Promise<T> {
-  const service = await startBenchService(log, profiled)
+  const service = await startBenchService(log, { profiled })
   try {
     const load = await Load.start(log, service)
     try {
@@ -67,6 +78,8 @@ async function measureAll(plan: Plan, parts: ReadonlySet<Part>): Promise<readonl
       })
     if (parts.has('proofs')) figures.push(...(await benchProofsInProcess(plan, bare, log)))
     if (parts.has('durable')) figures.push(...(await benchDurable(plan)))
+    if (parts.has('scale')) figures.push(...(await benchScale(plan)))
+    if (parts.has('overload')) figures.push(...(await benchOverload(plan)))
     return figures
   } finally {
     await bare.stop()
@@ -90,13 +103,41 @@ async function profile(plan: Plan): Promise<string> {
 
 const { values } = parseArgs({
   options: {
+    cache: { type: 'string' },
+    'fill-minutes': { type: 'string' },
     json: { type: 'string' },
+    minutes: { type: 'string' },
     only: { type: 'string' },
     profile: { type: 'boolean', default: false },
     quick: { type: 'boolean', default: false },
+    rounds: { type: 'string' },
+    sizes: { type: 'string' },
   },
 })
-const plan = planOf(values.quick)
+
+/** A positive number of a flag. */
+function numberOf(flag: string, text: string): number {
+  const value = Number(text)
+  if (!(value > 0)) throw new Error(`--${flag} is "${text}", a positive number is needed`)
+  return value
+}
+
+const { quick, cache, minutes, rounds, sizes, 'fill-minutes': fillMinutes } = values
+const plan = planOf({
+  quick,
+  ...(cache === undefined ? {} : { cache }),
+  ...(rounds === undefined ? {} : { rounds: numberOf('rounds', rounds) }),
+  ...(minutes === undefined ? {} : { minutes: numberOf('minutes', minutes) }),
+  ...(fillMinutes === undefined ? {} : { fillMinutes: numberOf('fill-minutes', fillMinutes) }),
+  ...(sizes === undefined
+    ? {}
+    : {
+        sizes: sizes
+          .split(',')
+          .map((size) => numberOf('sizes', size))
+          .toSorted((a, b) => a - b),
+      }),
+})
 const parts = readParts(values.only)
 const machine = thisMachine()
 process.stdout.write(`${machineLine(machine)}\n`)

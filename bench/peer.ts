@@ -5,13 +5,13 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash, generateKeyPairSync } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Load } from './load.ts'
 import { type Figure, medianOf, Rounds } from './measure.ts'
 import type { Plan } from './plan.ts'
 import { processorUs } from './processor.ts'
+import { freePort } from './service.ts'
 import { countFor } from './submit.ts'
 
 const VERSION = 'v1.0.4'
@@ -62,15 +62,6 @@ function drawNoteKey(): { readonly signer: string; readonly verifier: string } {
     signer: `PRIVATE+KEY+${id}+${typed(privateKey).toString('base64')}`,
     verifier: `${id}+${typed(publicKey).toString('base64')}`,
   }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() => resolve(typeof address === 'object' ? (address?.port ?? 0) : 0))
-    })
-  })
 }
 
 /** A Tessera log that is served. */

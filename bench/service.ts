@@ -3,6 +3,7 @@
  */
 import { execFileSync, spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -10,7 +11,8 @@ import { Profiler } from './profile.ts'
 
 const MAIN = fileURLToPath(new URL('../cli/main.js', import.meta.url))
 const PROFILE_HOOK = new URL('./profile-hook.js', import.meta.url).href
-const START_MS_MAX = 30_000
+const CLOCK_HOOK = new URL('./clock-hook.js', import.meta.url).href
+const START_MS_MAX = 120_000
 
 /** A log of the bench. */
 export interface BenchLog {
@@ -28,7 +30,12 @@ export interface BenchLog {
 export interface BenchService {
   readonly url: string
   readonly pid: number
+  /** From the start of its process to where it said that it listens. */
+  readonly startMs: number
   readonly profiler: Profiler
+  readonly isRunning: () => boolean
+  /** Sets its wall clock so far from the machine's; of one that was started as `settable`. */
+  readonly setClock: (offsetMs: number) => void
   /** Ends it by SIGTERM and waits. */
   readonly stop: () => Promise<void>
 }
@@ -76,31 +83,48 @@ export function makeBenchLog(
   return benchLogIn(root)
 }
 
+/** How a service of the bench is started. */
+export interface StartOptions {
+  /** Whether its threads can be sampled. */
+  readonly profiled?: boolean
+  /** Whether its wall clock can be set. */
+  readonly settable?: boolean
+  /** Default: any that is free. */
+  readonly port?: number
+  /** Further flags of `serve`. */
+  readonly flags?: readonly string[]
+}
+
 /**
- * Serves a log with default settings, but that anybody may read it: `--open-reads`.
+ * Serves a log with default settings, but that anybody may read it: `--open-reads`. A kept log may be days old, so the
+ * clock is accepted as it is.
  *
- * @param profiled - Whether its threads can be sampled. @throws if it does not answer
+ * @throws if it does not answer
  */
 export async function startBenchService(
-  { data }: BenchLog,
-  profiled = false,
+  { data }: Pick<BenchLog, 'data'>,
+  { profiled = false, settable = false, port = 0, flags = [] }: StartOptions = {},
 ): Promise<BenchService> {
   const args = [
     ...(profiled ? ['--import', PROFILE_HOOK] : []),
+    ...(settable ? ['--import', CLOCK_HOOK] : []),
     MAIN,
     'serve',
     '--data',
     data,
     '--port',
-    '0',
+    String(port),
     '--log-level',
     'error',
     '--open-reads',
     'true',
+    '--accept-clock',
+    ...flags,
   ]
+  const start = performance.now()
   const child = spawn(process.execPath, args, {
     env: environment(),
-    stdio: ['ignore', 'pipe', 'inherit', ...(profiled ? (['ipc'] as const) : [])],
+    stdio: ['ignore', 'pipe', 'inherit', ...(profiled || settable ? (['ipc'] as const) : [])],
   })
   const { stdout } = child
   if (stdout === null) throw new Error('the service has no output')
@@ -120,16 +144,32 @@ export async function startBenchService(
       clearTimeout(timer)
       resolve(found)
     })
-    void ended.then(() => reject(new Error('the service ended before it answered')))
+    void ended.then(() => {
+      clearTimeout(timer)
+      reject(new Error('the service ended before it answered'))
+    })
   })
   return {
     url,
     pid: child.pid ?? 0,
+    startMs: performance.now() - start,
     profiler: new Profiler(child),
+    isRunning: () => child.exitCode === null && child.signalCode === null,
+    setClock: (offsetMs) => void child.send({ offsetMs }),
     stop: async () => {
       child.kill('SIGTERM')
       await ended
       process.removeListener('exit', endWithUs)
     },
   }
+}
+
+/** A port that is free now: a service that is started again has to be where it was. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => resolve(typeof address === 'object' ? (address?.port ?? 0) : 0))
+    })
+  })
 }
