@@ -7,6 +7,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { benchAudit } from './audit.ts'
 import { benchDecide } from './decide.ts'
 import { benchDurable } from './durable.ts'
 import { Load } from './load.ts'
@@ -18,25 +19,21 @@ import { benchProofsInProcess, benchProofsOverHttp } from './proofs.ts'
 import { machineLine, type Run, tableOf, thisMachine } from './report.ts'
 import { benchScale } from './scale.ts'
 import { type BenchLog, type BenchService, makeBenchLog, startBenchService } from './service.ts'
+import { benchSoak } from './soak.ts'
 import { BareRate, benchSignature } from './signature.ts'
 import { benchSubmit, profileSubmit } from './submit.ts'
 
-const PARTS = [
-  'signature',
-  'submit',
-  'peer',
-  'decide',
-  'proofs',
-  'durable',
-  'scale',
-  'overload',
-] as const
+/** What a run without `--only` measures. */
+const USUAL = ['signature', 'submit', 'peer', 'decide', 'proofs', 'durable'] as const
+/** What takes longer, or makes logs that are kept: by name alone. */
+const LONG = ['audit', 'scale', 'overload', 'soak'] as const
+const PARTS = [...USUAL, ...LONG] as const
 type Part = (typeof PARTS)[number]
 
 const isPart = (name: string): name is Part => (PARTS as readonly string[]).includes(name)
 
 function readParts(only: string | undefined): ReadonlySet<Part> {
-  const names = only?.split(',') ?? PARTS
+  const names = only?.split(',') ?? USUAL
   const parts = names.filter(isPart)
   if (parts.length < names.length) throw new Error(`--only takes of ${PARTS.join(', ')}`)
   return new Set(parts)
@@ -78,8 +75,10 @@ async function measureAll(plan: Plan, parts: ReadonlySet<Part>): Promise<readonl
       })
     if (parts.has('proofs')) figures.push(...(await benchProofsInProcess(plan, bare, log)))
     if (parts.has('durable')) figures.push(...(await benchDurable(plan)))
+    if (parts.has('audit')) figures.push(...(await benchAudit(plan, bare)))
     if (parts.has('scale')) figures.push(...(await benchScale(plan)))
     if (parts.has('overload')) figures.push(...(await benchOverload(plan)))
+    if (parts.has('soak')) figures.push(...(await benchSoak(plan)))
     return figures
   } finally {
     await bare.stop()

@@ -9,7 +9,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Profiler } from './profile.ts'
 
-const MAIN = fileURLToPath(new URL('../cli/main.js', import.meta.url))
+/** The command line. */
+export const MAIN: string = fileURLToPath(new URL('../cli/main.js', import.meta.url))
 const PROFILE_HOOK = new URL('./profile-hook.js', import.meta.url).href
 const CLOCK_HOOK = new URL('./clock-hook.js', import.meta.url).href
 const START_MS_MAX = 120_000
@@ -41,14 +42,14 @@ export interface BenchService {
 }
 
 /** The environment without settings of somebody else's service. */
-function environment(): NodeJS.ProcessEnv {
+export function serviceEnvironment(): NodeJS.ProcessEnv {
   const entries = Object.entries(process.env).filter(([name]) => !name.startsWith('TRUSTWARDEN_'))
   return Object.fromEntries(entries)
 }
 
 function run(...args: readonly string[]): void {
   execFileSync(process.execPath, [MAIN, ...args], {
-    env: environment(),
+    env: serviceEnvironment(),
     stdio: ['ignore', 'ignore', 'inherit'],
   })
 }
@@ -123,7 +124,7 @@ export async function startBenchService(
   ]
   const start = performance.now()
   const child = spawn(process.execPath, args, {
-    env: environment(),
+    env: serviceEnvironment(),
     stdio: ['ignore', 'pipe', 'inherit', ...(profiled || settable ? (['ipc'] as const) : [])],
   })
   const { stdout } = child
