@@ -6,92 +6,119 @@ import {
   ACTION_SALT_BYTES,
   actionDigest,
   canonicalScope,
+  ed25519Spki,
+  keyId,
+  noblePrimitives,
   toBase64url,
   toHex,
 } from '@trustwarden/proofs'
-import { randomBytes, randomUUID } from 'node:crypto'
-import {
-  createCsr,
-  PersonKey,
-  signStatement,
-  type SignedStatement,
-  type StatementSigner,
-  type TrustWarden,
-} from 'trustwarden'
+import { createPrivateKey, generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto'
+import { createCsr, PersonKey, signStatement as signBySdk, type TrustWarden } from 'trustwarden'
+import { type Signed, type Signer, signerOf, signStatement } from './sign.ts'
 
 /** A running agent. */
 export interface BenchAgent {
   readonly instance: string
   readonly name: string
   readonly owner: string
-  readonly signer: StatementSigner
+  readonly signer: Signer
 }
 
 /** A request for a decision, and the salt that binds the action to it. */
 export interface Asking {
   readonly agent: BenchAgent
-  readonly signed: SignedStatement
+  readonly signed: Signed
   readonly salt: Uint8Array
 }
 
 const ACTION = 'read:transactions'
-const RESOURCE = { type: 'ledger', id: 'https://bank.example/ledger' }
+const RESOURCE = { id: 'https://bank.example/ledger', type: 'ledger' }
 const CEILING_S = 86_400
+/** Longer than any run. */
+const LIFE_S = 43_200
 
-/** Starts an agent of the owner. */
-export async function startAgent(
-  client: TrustWarden,
-  owner: PersonKey,
+/** A root agent that is to be started: its delegation record and certificate request. */
+export interface Start {
+  readonly agent: BenchAgent
+  readonly signed: ReturnType<typeof signBySdk>
+  readonly csr: Uint8Array
+}
+
+/** Of which log, by which owner. */
+export interface Place {
+  readonly origin: string
+  readonly trustDomain: string
+  readonly owner: PersonKey
+  readonly primitives: TrustWarden['primitives']
+}
+
+/** Draws an agent of the owner, as of a log of `size`. */
+export function drawAgent(
+  { origin, trustDomain, owner, primitives }: Place,
   path: string,
-): Promise<BenchAgent> {
-  const { head } = await client.checkpoint()
+  size: number,
+): Start {
   const key = PersonKey.generate('ES256')
   const csr = createCsr(key)
-  const name = `spiffe://${client.trustDomain}/${path}`
+  const name = `spiffe://${trustDomain}/${path}`
   const instance = `${name}/inst-${toHex(randomBytes(16))}`
   const principal = owner.principal('owner')
-  const signed = signStatement(owner.as('owner'), client.origin, {
+  const signed = signBySdk(owner.as('owner'), origin, {
     type: 'agent.issue',
     subject: instance,
     payload: {
-      trust_domain: client.trustDomain,
+      trust_domain: trustDomain,
       parent: null,
-      child: { instance, key: key.kid, csr: toBase64url(client.primitives.sha256(csr)) },
+      child: { instance, key: key.kid, csr: toBase64url(primitives.sha256(csr)) },
       owner: principal,
       authorization: null,
       scope: canonicalScope(['read:**', 'write:reports/**']),
       depth: 0,
       max_depth: 8,
       may_create: [`${path}/**`],
-      size: head.size,
-      ttl: 3600,
+      size,
+      ttl: LIFE_S,
       ceiling: Math.floor(Date.now() / 1000) + CEILING_S,
     },
   })
-  await client.submit('agents', signed, { csr })
   let seq = 0
-  const signer = { issuer: instance, key, nextSeq: () => ++seq }
-  return { instance, name, owner: principal, signer }
+  const signer = signerOf(instance, key, () => ++seq)
+  return { agent: { instance, name, owner: principal, signer }, signed, csr }
 }
 
-function digestOf(client: TrustWarden, { instance }: BenchAgent, salt: Uint8Array): string {
-  const { primitives } = client
-  return toBase64url(
-    actionDigest(primitives, { instance, action: ACTION, resource: RESOURCE, salt }),
+/** Starts an agent of the owner through the service. */
+export async function startAgent(
+  client: TrustWarden,
+  owner: PersonKey,
+  path: string,
+): Promise<BenchAgent> {
+  const { head } = await client.checkpoint()
+  const { origin, trustDomain, primitives } = client
+  const { agent, signed, csr } = drawAgent(
+    { origin, trustDomain, owner, primitives },
+    path,
+    head.size,
   )
+  await client.submit('agents', signed, { csr })
+  return agent
+}
+
+function digestOf({ instance }: BenchAgent, salt: Uint8Array): string {
+  const commitment = { instance, action: ACTION, resource: RESOURCE, salt }
+  return toBase64url(actionDigest(noblePrimitives, commitment))
 }
 
 /** Asks for a decision. */
-export function ask(client: TrustWarden, agent: BenchAgent): Asking {
+export function ask(origin: string, agent: BenchAgent): Asking {
   const salt = new Uint8Array(randomBytes(ACTION_SALT_BYTES))
-  const signed = signStatement(agent.signer, client.origin, {
+  const signed = signStatement(agent.signer, origin, {
     type: 'decision',
     subject: agent.instance,
     payload: {
-      subject: { type: 'agent', id: agent.instance },
       action: { name: ACTION },
+      action_digest: digestOf(agent, salt),
       resource: RESOURCE,
-      action_digest: digestOf(client, agent, salt),
+      subject: { id: agent.instance, type: 'agent' },
     },
     disclosed: { salt: toBase64url(salt) },
   })
@@ -99,29 +126,57 @@ export function ask(client: TrustWarden, agent: BenchAgent): Asking {
 }
 
 /** Reports the action that a decision allowed. */
-export function report(
-  client: TrustWarden,
-  { agent, salt }: Asking,
-  decision: string,
-): SignedStatement {
+export function report(origin: string, { agent, salt }: Asking, decision: string): Signed {
+  const decided = { decision, digest: digestOf(agent, salt), salt: toBase64url(salt) }
+  return reportEvent(origin, agent, decided)
+}
+
+/** Reports an action that nobody decided: recorded as a violation, `absent`, and as costly but for finding a decision. */
+export function reportUndecided(origin: string, agent: BenchAgent): Signed {
+  return reportEvent(origin, agent, undefined)
+}
+
+function reportEvent(
+  origin: string,
+  agent: BenchAgent,
+  decided:
+    | { readonly decision: string; readonly digest: string; readonly salt: string }
+    | undefined,
+): Signed {
   const eventId = randomUUID()
-  return signStatement(agent.signer, client.origin, {
+  return signStatement(agent.signer, origin, {
     type: 'action',
     subject: agent.instance,
     jti: eventId,
     payload: {
-      event_id: eventId,
+      action: ACTION,
+      action_digest: decided?.digest ?? null,
       agent_id: agent.name,
       agent_identity: agent.instance,
+      authorized_by: agent.owner,
+      decision: decided?.decision ?? null,
+      event_id: eventId,
+      outcome: 'success',
       parent_agent_id: null,
-      action: ACTION,
       resource: RESOURCE,
       timestamp: new Date().toISOString(),
-      outcome: 'success',
-      authorized_by: agent.owner,
-      decision,
-      action_digest: digestOf(client, agent, salt),
     },
-    disclosed: { details: { rows: 42 }, salt: toBase64url(salt) },
+    disclosed: { details: { rows: 42 }, ...(decided === undefined ? {} : { salt: decided.salt }) },
+  })
+}
+
+/** Enrols a reader by a key that was drawn for it: the one kind of statement that Ed25519 signs in any number. */
+export function enrollReader(origin: string, operator: Signer): Signed {
+  const { privateKey } = generateKeyPairSync('ed25519', {
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+  })
+  const x = createPrivateKey(privateKey).export({ format: 'jwk' }).x ?? ''
+  const spki = ed25519Spki(new Uint8Array(Buffer.from(x, 'base64url')))
+  return signStatement(operator, origin, {
+    type: 'member.enroll',
+    subject: `reader:${keyId(noblePrimitives, spki)}`,
+    payload: { key: toBase64url(spki), role: 'reader' },
+    disclosed: { details: { name: 'an auditor of the bench, as long as people are: '.repeat(10) } },
   })
 }

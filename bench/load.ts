@@ -5,20 +5,27 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { BenchLog, BenchService } from './service.ts'
 
-/** Which service is loaded, and who its owner is. */
+/** Which service is loaded, and who its owner and operator are. */
 export interface LoadTarget {
   readonly url: string
   readonly pid: number
   readonly anchor: string
-  /** The owner's private key file. */
+  /** Private key files. */
   readonly owner: string
+  readonly operator: string
   readonly agents: number
 }
 
+/**
+ * What is sent: `action`: actions on decisions that were got before; `undecided`: actions that name no decision;
+ * `enrolment`: readers enrolled by an operator, signed with Ed25519; `decision`: evaluations; `proof`: inclusion
+ * proofs.
+ */
+export type LoadKind = 'action' | 'undecided' | 'enrolment' | 'decision' | 'proof'
+
 /** One run of load. */
 export interface LoadOrder {
-  /** `action`: statements on decisions that were got before; `decision`: evaluations; `proof`: inclusion proofs. */
-  readonly what: 'action' | 'decision' | 'proof'
+  readonly what: LoadKind
   /** Statements, or proofs. */
   readonly count: number
   /** Statements a request. */
@@ -38,16 +45,22 @@ export interface LoadReport {
   /** Of requests, in ms; from when they were due where a rate was ordered. */
   readonly p50Ms: number
   readonly p99Ms: number
+  readonly worstMs: number
   /** Processor time of the service, in µs for each statement; undefined where the system does not tell. */
   readonly serviceUs: number | undefined
   /** Processor time of the load generator, likewise. */
   readonly loadUs: number
   /** Mean length of a statement's text, in bytes; 0 for proofs. */
   readonly statementBytes: number
+  /** Receipts that were opened under the trust anchor afterwards, each with its inclusion proof. */
+  readonly receipts: number
 }
 
 /** What goes over to the process. */
-export type LoadMessage = { readonly open: LoadTarget } | { readonly run: LoadOrder }
+export type LoadMessage =
+  | { readonly open: LoadTarget }
+  | { readonly prepare: LoadOrder }
+  | { readonly send: true }
 
 /** What comes back. */
 export type LoadAnswer = { readonly report?: LoadReport } | { readonly error: string }
@@ -67,15 +80,26 @@ export class Load {
   static async start(log: BenchLog, service: BenchService): Promise<Load> {
     const path = fileURLToPath(new URL('./load-process.js', import.meta.url))
     const load = new Load(fork(path, { serialization: 'advanced' }))
-    const { anchor, owner } = log
+    const { anchor, owner, operator } = log
     const { url, pid } = service
-    await load.#tell({ open: { url, pid, anchor, owner, agents: AGENTS } })
+    await load.#tell({ open: { url, pid, anchor, owner, operator, agents: AGENTS } })
     return load
   }
 
   /** Prepares a run, runs it, checks all answers. @throws if one is wrong */
   async run(order: LoadOrder): Promise<LoadReport> {
-    const report = await this.#tell({ run: order })
+    await this.prepare(order)
+    return this.send()
+  }
+
+  /** Signs what a run sends, and gets the decisions it rests on. */
+  async prepare(order: LoadOrder): Promise<void> {
+    await this.#tell({ prepare: order })
+  }
+
+  /** Sends what was prepared, checks all answers. @throws if one is wrong */
+  async send(): Promise<LoadReport> {
+    const report = await this.#tell({ send: true })
     if (report === undefined) throw new Error('the load reported nothing')
     return report
   }

@@ -16,6 +16,7 @@ import type { Load } from './load.ts'
 import { type Figure, rateOf, Rounds } from './measure.ts'
 import type { Plan } from './plan.ts'
 import type { BenchLog } from './service.ts'
+import { serviceModule } from './service-module.ts'
 import type { BareRate, Ceiling } from './signature.ts'
 import { countFor } from './submit.ts'
 
@@ -43,11 +44,6 @@ export async function benchProofsOverHttp(
     rounds.add(`${name}: p99`, 'ms', report.p99Ms)
   }
   return rounds.figures()
-}
-
-/** Modules of the service are loaded as compiled: the bench is no part of it, and so imports only its packages. */
-async function serviceModule<T>(name: string): Promise<T> {
-  return (await import(new URL(`../${name}.js`, import.meta.url).href)) as T
 }
 
 /** What is verified, and the primitives it is verified with. */

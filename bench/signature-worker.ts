@@ -1,5 +1,5 @@
 /**
- * @module One thread that verifies signatures with node:crypto: cached keys, messages as long as an action's statement.
+ * @module One thread that verifies signatures and nothing else: cached keys, messages as long as what statements sign.
  */
 import {
   createPrivateKey,
@@ -11,11 +11,13 @@ import {
   verify,
 } from 'node:crypto'
 import { parentPort } from 'node:worker_threads'
+import sodium from 'sodium-native'
 import { rateOf } from './measure.ts'
 
 /** What the thread is told. */
 export interface VerifyOrder {
   readonly alg: 'ES256' | 'EdDSA'
+  readonly by: 'node:crypto' | 'sodium-native'
   readonly ms: number
 }
 
@@ -26,10 +28,18 @@ export interface VerifyReport {
   readonly count: number
 }
 
-/** Bytes that are signed in an action's statement, about. The digest over them is a fortieth of the verification. */
-const MESSAGE_LENGTH = 1100
+/** Bytes that are signed, about: in an action's statement, which P-256 signs, and in an enrolment's, which Ed25519 does. */
+const MESSAGE_LENGTH = { ES256: 1370, EdDSA: 640 } as const
 /** Messages of each algorithm, so that no signature is verified twice in a row. */
 const MESSAGES = 64
+const ED25519_KEY_BYTES = 32
+
+interface Signed {
+  readonly message: Buffer
+  readonly signature: Buffer
+}
+
+type Verify = (signed: Signed) => boolean
 
 /** Drawn as text: a key object straight from the job that drew it shares that job's lock. */
 function drawPair(alg: VerifyOrder['alg']): readonly [string, string] {
@@ -47,29 +57,52 @@ function drawPair(alg: VerifyOrder['alg']): readonly [string, string] {
   return [privateKey, publicKey]
 }
 
-function prepare(alg: VerifyOrder['alg']): (turn: number) => void {
+function signMessages(
+  alg: VerifyOrder['alg'],
+  by: VerifyOrder['by'],
+): { readonly signed: readonly Signed[]; readonly isGood: Verify } {
   const hash = alg === 'ES256' ? 'sha256' : null
   const ofKey = (key: KeyObject) => ({ key, dsaEncoding: 'ieee-p1363' }) as const
   const [privatePem, publicPem] = drawPair(alg)
-  const privateKey = ofKey(createPrivateKey(privatePem))
-  const publicKey = ofKey(createPublicKey(publicPem))
+  const publicObject = createPublicKey(publicPem)
+  const [privateKey, publicKey] = [ofKey(createPrivateKey(privatePem)), ofKey(publicObject)]
   const signed = Array.from({ length: MESSAGES }, () => {
-    const message = randomBytes(MESSAGE_LENGTH)
+    const message = randomBytes(MESSAGE_LENGTH[alg])
     return { message, signature: sign(hash, message, privateKey) }
   })
-  return (turn) => {
-    const one = signed[turn % MESSAGES]
-    if (one === undefined || !verify(hash, one.message, publicKey, one.signature))
-      throw new Error(`${alg}: a good signature was refused`)
+  if (by === 'node:crypto')
+    return {
+      signed,
+      isGood: ({ message, signature }) => verify(hash, message, publicKey, signature),
+    }
+  const bare = publicObject.export({ type: 'spki', format: 'der' }).subarray(-ED25519_KEY_BYTES)
+  return {
+    signed,
+    isGood: ({ message, signature }) =>
+      sodium.crypto_sign_verify_detached(signature, message, bare),
   }
 }
 
-const verifications = { ES256: prepare('ES256'), EdDSA: prepare('EdDSA') }
+function prepare(alg: VerifyOrder['alg'], by: VerifyOrder['by']): (turn: number) => void {
+  const { signed, isGood } = signMessages(alg, by)
+  return (turn) => {
+    const one = signed[turn % MESSAGES]
+    if (one === undefined || !isGood(one))
+      throw new Error(`${alg}, ${by}: a good signature was refused`)
+  }
+}
 
-parentPort?.on('message', ({ alg, ms }: VerifyOrder) => {
+const verifications = {
+  'ES256 node:crypto': prepare('ES256', 'node:crypto'),
+  'EdDSA node:crypto': prepare('EdDSA', 'node:crypto'),
+  'EdDSA sodium-native': prepare('EdDSA', 'sodium-native'),
+} as const
+
+parentPort?.on('message', ({ alg, by, ms }: VerifyOrder) => {
+  const name = `${alg} ${by}` as keyof typeof verifications
   let count = 0
   const rate = rateOf(ms, (turn) => {
-    verifications[alg](turn)
+    verifications[name](turn)
     count += 1
   })
   const report: VerifyReport = { rate, count }

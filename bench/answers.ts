@@ -1,0 +1,70 @@
+/**
+ * @module Whether answers are what they have to be: as the SDK reads them, each with a receipt that opens under the trust
+ * anchor and holds the very statement that was sent.
+ */
+import {
+  equalBytes,
+  jsonObject,
+  type JsonObject,
+  type JsonValue,
+  parseReceipt,
+  utf8Encode,
+} from '@trustwarden/proofs'
+import type { TrustWarden } from 'trustwarden'
+import type { Answer } from './connection.ts'
+import type { Signed } from './sign.ts'
+
+/** What a whole answer holds that is as it has to be. */
+export interface Found {
+  /** Statements or proofs. */
+  readonly good: number
+  /** Receipts that were opened. */
+  readonly receipts: number
+}
+
+/** Reads an answer of status 200. @throws for any other */
+export function readAnswer(answer: Answer | undefined): JsonObject {
+  const body = answer?.body.toString() ?? ''
+  if (answer?.status !== 200) throw new Error(`status ${answer?.status}: ${body.slice(0, 400)}`)
+  return JSON.parse(body) as JsonObject
+}
+
+/** Opens a receipt with its inclusion proof, under its signed head, and holds it against the statement. */
+function openReceiptOf(client: TrustWarden, said: JsonObject, signed: Signed | undefined): void {
+  const { entry } = client.open(parseReceipt(jsonObject(said['receipt'], 'receipt')))
+  if (signed === undefined || !equalBytes(entry.statement, utf8Encode(signed.text)))
+    throw new Error('a receipt is for another statement')
+}
+
+/** Checks the results of one request: all `outcome`, none repeated, each with its receipt. */
+export function checkResults(
+  client: TrustWarden,
+  answer: JsonObject,
+  statements: readonly Signed[],
+  outcome: string,
+): Found {
+  const results = answer['results']
+  if (!Array.isArray(results)) throw new Error('an answer without results')
+  for (const [at, result] of (results as readonly JsonObject[]).entries()) {
+    if (result['outcome'] !== outcome || result['repeated'] !== false)
+      throw new Error(`not ${outcome}: ${JSON.stringify(result).slice(0, 400)}`)
+    openReceiptOf(client, result, statements[at])
+  }
+  return { good: results.length, receipts: results.length }
+}
+
+/** The decision's id, or undefined where the policy was not evaluated in time: the machine was busy with others. */
+export function allowedId(answer: JsonObject): string | undefined {
+  const { decision, context } = answer as { decision?: JsonValue; context?: JsonValue }
+  const { decision_id: id, reasons } = jsonObject(context, 'context')
+  if (decision === true && typeof id === 'string') return id
+  if (Array.isArray(reasons) && reasons.includes('gate_timeout')) return undefined
+  throw new Error(`not allowed: ${JSON.stringify(answer).slice(0, 400)}`)
+}
+
+/** Checks an evaluation: an allow, with its receipt. */
+export function checkDecision(client: TrustWarden, answer: JsonObject, signed: Signed): Found {
+  if (allowedId(answer) === undefined) throw new Error('the gate timed out')
+  openReceiptOf(client, jsonObject(answer['context'], 'context'), signed)
+  return { good: 1, receipts: 1 }
+}
