@@ -1,7 +1,7 @@
 /**
  * @module Keys and values of the ledger's own folds, as bytes: integers are u64, big-endian, so that keys come in order.
  */
-import { concatBytes } from '@trustwarden/proofs'
+import { concatBytes, utf8Encode } from '@trustwarden/proofs'
 
 const U32_RANGE = 0x1_0000_0000
 
@@ -22,7 +22,7 @@ export function u64At(bytes: Uint8Array, offset: number): number {
 
 /** UTF-8 of `text`. */
 export function textKey(text: string): Uint8Array {
-  return new TextEncoder().encode(text)
+  return utf8Encode(text)
 }
 
 /** `parts`, one after the other. */
