@@ -63,6 +63,7 @@ import { foldSpecs } from './ledger/rebuild.ts'
 import { readRegistered } from './ledger/register.ts'
 import { VerifyPool } from './ledger/verify-pool.ts'
 import { openServiceKeys } from './service-keys.ts'
+import { createAllowancesFold, withAllowance } from './revocation/allowance.ts'
 import { revocationReader, revocationsFold } from './revocation/revocations.ts'
 import { createRevokeHandler } from './revocation/revoke.ts'
 import { Database } from './store/database.ts'
@@ -105,6 +106,7 @@ export const RULE_FOLDS: readonly Fold[] = [
   createNamesFold(decideName),
   keysFold,
   revocationsFold,
+  createAllowancesFold(agentReader),
   decisionsFold,
   disclosuresFold,
 ]
@@ -145,7 +147,8 @@ export function composeRules(parts: RuleParts): Rules {
     createActionHandler(readers),
   ]
   const principals = createPrincipalReader({ agents: agentReader, serviceSpki: parts.serviceSpki })
-  return { handlers, folds: RULE_FOLDS, principals }
+  const allowed = handlers.map((handler) => withAllowance(handler, agentReader))
+  return { handlers: allowed, folds: RULE_FOLDS, principals }
 }
 
 /** Genesis of an open database, and its leaf hash. @throws DirectoryError if it is not that of the description. */
