@@ -21,6 +21,7 @@ export const SDK_ERRORS = {
   permit_invalid: 'the permit does not verify, or is not for this action',
   denied: 'the action is not allowed',
   record_failed: 'the action was performed and could not be recorded',
+  chain_broken: 'an entry does not continue the chain that it should',
   evidence_incomplete: 'an entry that the evidence needs was not found',
 } as const
 
