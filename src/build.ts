@@ -27,9 +27,7 @@ import { decisionsFold } from './gate/decisions.ts'
 import { PolicyShelf } from './gate/policies.ts'
 import { createActivateHandler, policyFold, policyReader } from './gate/policy.ts'
 import { DENIES_NOTHING_KNOWN } from './gate/policy-host.ts'
-import { buildApp } from './http/app.ts'
 import { REQUEST_BYTES_MAX, REQUEST_STATEMENTS_MAX } from './http/body.ts'
-import { createMetrics } from './http/metrics.ts'
 import type { LogStream } from './http/parts.ts'
 import {
   agentReader,
@@ -341,7 +339,12 @@ interface Parts {
   readonly fatal: () => Error | undefined
 }
 
-function serve(parts: Parts): Service {
+async function serve(parts: Parts): Promise<Service> {
+  // Only here: init, audit and rebuild put the same rules together, and answer nobody.
+  const [{ buildApp }, { createMetrics }] = await Promise.all([
+    import('./http/app.ts'),
+    import('./http/metrics.ts'),
+  ])
   const { config, genesis, log, rules, clock, resources } = parts
   const anchor = anchorOf(genesis, parts.hash)
   let url = config.url ?? ''
