@@ -23,7 +23,7 @@ import type {
 import { u64At, u64Bytes } from '../ledger/layout.ts'
 import { REVOKE_KIND, revocationReader } from './revocations.ts'
 
-/** Entries that a signer may have after it was revoked: as many as one request carries. */
+/** Entries that a signer may have after it was revoked: as many statements as one request may hold. */
 export const ALLOWANCE_MAX = 1000
 
 /** Outcomes that the rules give to nobody who is revoked (FORMAT §6, §10.7): no look at the chain is needed. */
