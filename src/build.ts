@@ -27,9 +27,7 @@ import { decisionsFold } from './gate/decisions.ts'
 import { PolicyShelf } from './gate/policies.ts'
 import { createActivateHandler, policyFold, policyReader } from './gate/policy.ts'
 import { DENIES_NOTHING_KNOWN } from './gate/policy-host.ts'
-import { buildApp } from './http/app.ts'
 import { REQUEST_BYTES_MAX, REQUEST_STATEMENTS_MAX } from './http/body.ts'
-import { createMetrics } from './http/metrics.ts'
 import type { LogStream } from './http/parts.ts'
 import {
   agentReader,
@@ -63,6 +61,7 @@ import { foldSpecs } from './ledger/rebuild.ts'
 import { readRegistered } from './ledger/register.ts'
 import { VerifyPool } from './ledger/verify-pool.ts'
 import { openServiceKeys } from './service-keys.ts'
+import { createAllowancesFold, withAllowance } from './revocation/allowance.ts'
 import { revocationReader, revocationsFold } from './revocation/revocations.ts'
 import { createRevokeHandler } from './revocation/revoke.ts'
 import { Database } from './store/database.ts'
@@ -105,6 +104,7 @@ export const RULE_FOLDS: readonly Fold[] = [
   createNamesFold(decideName),
   keysFold,
   revocationsFold,
+  createAllowancesFold(agentReader),
   decisionsFold,
   disclosuresFold,
 ]
@@ -145,7 +145,8 @@ export function composeRules(parts: RuleParts): Rules {
     createActionHandler(readers),
   ]
   const principals = createPrincipalReader({ agents: agentReader, serviceSpki: parts.serviceSpki })
-  return { handlers, folds: RULE_FOLDS, principals }
+  const allowed = handlers.map((handler) => withAllowance(handler, agentReader))
+  return { handlers: allowed, folds: RULE_FOLDS, principals }
 }
 
 /** Genesis of an open database, and its leaf hash. @throws DirectoryError if it is not that of the description. */
@@ -338,7 +339,12 @@ interface Parts {
   readonly fatal: () => Error | undefined
 }
 
-function serve(parts: Parts): Service {
+async function serve(parts: Parts): Promise<Service> {
+  // Only here: init, audit and rebuild put the same rules together, and answer nobody.
+  const [{ buildApp }, { createMetrics }] = await Promise.all([
+    import('./http/app.ts'),
+    import('./http/metrics.ts'),
+  ])
   const { config, genesis, log, rules, clock, resources } = parts
   const anchor = anchorOf(genesis, parts.hash)
   let url = config.url ?? ''

@@ -48,6 +48,7 @@ export const ERRORS = {
   life_too_short: 'less than 60 s of life would be left, or the ttl is out of range',
   size_ahead: 'the record names a size of the log that it has not reached',
   revoked: 'the agent, its name, its owner or an ancestor is revoked',
+  allowance_spent: 'the signer is revoked, and the entries that it could still have are used up',
   certificate_expired: "the signer's certificate is no longer valid",
   // People and policy.
   principal_exists: 'the key is enrolled already',

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { KINDS, PROOF_ERRORS } from '../proofs/index.ts'
 import { SETTINGS } from '../src/config.ts'
+import { ROLES, ROUTES } from '../src/http/roles.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const read = (path: string) => readFileSync(`${root}${path}`, 'utf8')
@@ -58,4 +59,29 @@ test('every command that the README names is one', () => {
   const source = read('src/cli/main.ts')
   expect(commands.size).toBeGreaterThan(3)
   for (const command of commands) expect(source).toMatch(new RegExp(`^  ${command}: async`, 'm'))
+})
+
+test('src/README.md lists every route with its method, its roles and what it answers', () => {
+  const text = read('src/README.md')
+  const [, after = ''] = text.split('## Routes\n')
+  const table = after.split('\n').filter((line) => line.startsWith('| `'))
+  const roles = (access: Readonly<Record<string, string>>): string => {
+    if (access['none'] !== '-') return 'anybody'
+    const allowed = ROLES.filter((role) => access[role] !== '-')
+    return allowed.map((role) => (access[role] === 'own' ? `${role} (own)` : role)).join(', ')
+  }
+  const rows = Object.values(ROUTES).map(
+    ({ method, path, by, access, summary }) =>
+      `| \`${method} ${path}\` | ${by === 'statement' ? 'signer: ' : ''}${roles(access)} | ${summary} |`,
+  )
+  expect(table.slice(0, rows.length)).toEqual(rows)
+})
+
+test('the table of commands in the README is the whole of them', () => {
+  const listed = firstCells(read('README.md'), 'Exit codes: 0').flatMap((cell) =>
+    cell.split(', ').map((command) => command.split(' ')[0] ?? ''),
+  )
+  const source = read('src/cli/main.ts')
+  const commands = [...source.matchAll(/^ {2}([a-z]+): async/gm)].map((match) => match[1])
+  expect(new Set(listed)).toEqual(new Set(commands))
 })

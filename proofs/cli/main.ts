@@ -24,7 +24,8 @@ export const EXIT_FAILS = 1
 /** It could not be read, or the arguments were wrong: nothing is said about it. */
 export const EXIT_UNREAD = 2
 
-const USAGE = `usage: verify FILE --trust TRUST [--json]
+/** What `--help` says, here and wherever else the two commands are called. */
+export const USAGE = `usage: verify FILE --trust TRUST [--json]
        explain FILE --trust TRUST
 
 FILE is an evidence bundle, a receipt, a lineage or a .tlog-proof.
@@ -125,7 +126,7 @@ function run(
 ): number {
   let json = args.includes('--json')
   try {
-    if (args.includes('--help')) {
+    if (args.includes('--help') || args.includes('-h')) {
       io.out(USAGE)
       return EXIT_HOLDS
     }

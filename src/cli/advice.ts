@@ -29,6 +29,8 @@ const ADVICE: Readonly<Record<string, string>> = {
   key_file_mode: 'make it readable by its owner alone: chmod 600',
   EEXIST: 'nothing is overwritten: choose another name',
   signer_unknown: 'is the key enrolled under this role? --as says which: operator, owner or reader',
+  role_forbidden:
+    '--as says under which role the key signs: reader, operator or owner; an operator enrols a reader by "trustwarden enroll reader PUB"',
   EADDRINUSE: 'another process listens there: stop it, or choose another --port',
   EACCES: 'this user may not do that',
 }

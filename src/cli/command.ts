@@ -19,6 +19,8 @@ export interface Io {
 export interface Command {
   readonly usage: string
   readonly summary: string
+  /** The whole text of `--help`, where it is more than summary and usage. */
+  readonly help?: string
   readonly run: (args: readonly string[], io: Io) => Promise<ExitCode>
 }
 

@@ -3,7 +3,7 @@
  */
 import { withoutSlashes } from '../config.ts'
 import { encodePublicKey } from '../crypto.ts'
-import { type InitReport, initLog } from '../init.ts'
+import type { InitReport } from '../init.ts'
 import { readPublicKeyFile } from '../keys.ts'
 import { type Command, readCall, UsageError } from './command.ts'
 import { readNewPassphrase } from './passphrase.ts'
@@ -75,6 +75,8 @@ export const init: Command = {
     const spki = (path: string) => encodePublicKey(readPublicKeyFile(path)).spki
     const owner = spki(call.required('owner'))
     const passphrase = await readNewPassphrase(call, io, 'plain-keys')
+    // Only now: a call that is wrong is told so without the whole service being loaded.
+    const { initLog } = await import('../init.ts')
     const report = await initLog({
       data,
       head: call.optional('head') ?? `${data}.head`,

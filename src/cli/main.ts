@@ -27,6 +27,7 @@ const COMMANDS: Readonly<Record<string, Load>> = {
   policy: async () => (await import('./people.ts')).policy,
   clock: async () => (await import('./people.ts')).clock,
   entry: async () => (await import('./people.ts')).entry,
+  entries: async () => (await import('./entries.ts')).entries,
   evidence: async () => (await import('./people.ts')).evidence,
 }
 
@@ -78,7 +79,7 @@ async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
   }
   const command = await load()
   if (args.includes('--help') || args.includes('-h')) {
-    io.out(`${command.summary}\n\nusage: trustwarden ${command.usage}\n`)
+    io.out(command.help ?? `${command.summary}\n\nusage: trustwarden ${command.usage}\n`)
     return 0
   }
   try {

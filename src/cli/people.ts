@@ -12,6 +12,7 @@ import {
   enrollOwner,
   enrollReader,
   erase as eraseEntries,
+  formatReceipt,
   joinProposal,
   PersonKey,
   type Registered,
@@ -24,8 +25,10 @@ import { readPublicKeyFile } from '../keys.ts'
 import { type Call, type Command, type ExitCode, type Io, readCall, UsageError } from './command.ts'
 import { givenPassphrase } from './passphrase.ts'
 
-const COMMON = ['url', 'trust', 'key', 'passphrase-file', 'passphrase-fd'] as const
-const COMMON_USAGE =
+/** Flags of every command that signs. */
+export const COMMON = ['url', 'trust', 'key', 'passphrase-file', 'passphrase-fd'] as const
+/** How they are used. */
+export const COMMON_USAGE =
   '--url URL --trust ANCHOR|FILE --key KEY [--passphrase-file F | --passphrase-fd N] [--json]'
 
 interface Session {
@@ -38,7 +41,8 @@ function readTrust(text: string): string {
   return text.startsWith('twtrust') ? text : readFileSync(text, 'utf8')
 }
 
-async function connect(call: Call): Promise<Session> {
+/** Connects with the key that the call names. */
+export async function connect(call: Call): Promise<Session> {
   const key = PersonKey.fromFile(call.required('key'), givenPassphrase(call))
   const client = await TrustWarden.connect({
     url: call.required('url'),
@@ -183,7 +187,7 @@ export const clock: Command = {
 }
 
 /** Who reads: the role under which the key is enrolled. */
-function readerOf(call: Call, { client, key }: Session): Reader {
+export function readerOf(call: Call, { client, key }: Session): Reader {
   const role = call.optional('as') ?? 'reader'
   if (role !== 'reader' && role !== 'operator' && role !== 'owner')
     throw new UsageError(`--as is "${role}", reader, operator or owner is needed`)
@@ -192,12 +196,18 @@ function readerOf(call: Call, { client, key }: Session): Reader {
 
 /** See the module. */
 export const entry: Command = {
-  usage: `entry INDEX [--as reader|operator|owner] ${COMMON_USAGE}`,
-  summary: 'read one entry, its receipt verified',
+  usage: `entry INDEX [--out FILE] [--as reader|operator|owner] ${COMMON_USAGE}`,
+  summary: 'read one entry, its receipt verified; --out keeps the receipt, which verifies offline',
   run: async (args, io) => {
-    const call = readCall(args, { values: [...COMMON, 'as'], switches: ['json'], operands: [1, 1] })
+    const call = readCall(args, {
+      values: [...COMMON, 'as', 'out'],
+      switches: ['json'],
+      operands: [1, 1],
+    })
+    const out = call.optional('out')
     const reader = readerOf(call, await connect(call))
     const read = await reader.entry(readIndex(call.operands[0] ?? ''))
+    if (out !== undefined) return keep(call, io, out, formatReceipt(read.receipt))
     const { index, kind, timeMs, outcome, links, statement } = read.entry
     io.out(
       `${JSON.stringify(
@@ -231,12 +241,16 @@ export const evidence: Command = {
     const out = call.required('out')
     const reader = readerOf(call, await connect(call))
     const bundle = await reader.evidence(readIndex(call.operands[0] ?? ''))
-    writeFileSync(out, bundle, { flag: 'wx' })
-    if (call.has('json')) io.out(`${JSON.stringify({ out, bytes: bundle.length })}\n`)
-    else
-      io.out(`${out}: ${bundle.length} bytes\ncheck it: trustwarden verify ${out} --trust ANCHOR\n`)
-    return 0
+    return keep(call, io, out, bundle)
   },
+}
+
+/** Writes a file that verifies offline; nothing is overwritten. */
+function keep(call: Call, io: Io, out: string, bytes: Uint8Array): ExitCode {
+  writeFileSync(out, bytes, { flag: 'wx' })
+  if (call.has('json')) io.out(`${JSON.stringify({ out, bytes: bytes.length })}\n`)
+  else io.out(`${out}: ${bytes.length} bytes\ncheck it: trustwarden verify ${out} --trust ANCHOR\n`)
+  return 0
 }
 
 function readIndex(text: string): number {

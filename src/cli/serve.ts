@@ -4,11 +4,10 @@
  */
 import { existsSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { type AcceptedHead, openService, type ServiceOptions } from '../build.ts'
+import type { AcceptedHead, ServiceOptions } from '../build.ts'
 import { systemClock } from '../clock.ts'
 import { type Config, readConfig, SETTINGS, withoutSlashes } from '../config.ts'
 import { encodePublicKey, generateKey } from '../crypto.ts'
-import { initLog } from '../init.ts'
 import { writeKeyFile, writePublicKeyFile } from '../keys.ts'
 import { type Command, type ExitCode, type Io, readCall, UsageError } from './command.ts'
 import { startProgress } from './progress.ts'
@@ -42,6 +41,8 @@ async function serveUntilSignal(
     process.exitCode = 1
     setImmediate(() => process.exit(1))
   }
+  // Only now: `help`, and a call that is wrong, do without the whole service.
+  const { openService } = await import('../build.ts')
   const service = await openService(config, {
     onFatal,
     onProgress: (at) => progress.update(at.done),
@@ -126,6 +127,7 @@ async function makeDevelopmentLog(data: string, io: Io): Promise<void> {
     io.err(`made ${path}, the development ${name}'s key, in the clear\n`)
     return encodePublicKey(key).spki
   }
+  const { initLog } = await import('../init.ts')
   const report = await initLog({
     data,
     head: `${data}.head`,

@@ -2,13 +2,25 @@
  * @module `trustwarden verify` and `trustwarden explain`: the proof kit's own commands under the service's name.
  */
 import { readFileSync } from 'node:fs'
-import { type CliIo, EXIT_FAILS, EXIT_HOLDS, runExplain, runVerify } from '@trustwarden/proofs/cli'
+import {
+  type CliIo,
+  EXIT_FAILS,
+  EXIT_HOLDS,
+  runExplain,
+  runVerify,
+  USAGE,
+} from '@trustwarden/proofs/cli'
 import type { Command, ExitCode, Io } from './command.ts'
 
 type Run = (args: readonly string[], io: CliIo) => number
 
 function command(run: Run, usage: string, summary: string): Command {
-  return { usage, summary, run: (args, io) => Promise.resolve(codeOf(run(args, cliIo(io)))) }
+  return {
+    usage,
+    summary,
+    help: USAGE,
+    run: (args, io) => Promise.resolve(codeOf(run(args, cliIo(io)))),
+  }
 }
 
 function cliIo(io: Io): CliIo {

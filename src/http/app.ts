@@ -19,7 +19,7 @@ import { openapi, pathOf } from './openapi.ts'
 import type { Allowed, Handler, HttpParts } from './parts.ts'
 import { type Problem, problem, problemOf, retryAfterS } from './problem.ts'
 import * as read from './read.ts'
-import { accessOf, ROUTES, type RouteName } from './roles.ts'
+import { accessOf, roleAdvice, ROUTES, type RouteName } from './roles.ts'
 import * as write from './write.ts'
 
 const HANDLERS: Readonly<Record<RouteName, Handler>> = {
@@ -37,6 +37,7 @@ const HANDLERS: Readonly<Record<RouteName, Handler>> = {
   inclusion: read.inclusion,
   consistency: read.consistency,
   agent: read.agent,
+  chain: read.chain,
   agents: write.agents,
   statements: write.statements,
   evaluation: write.evaluation,
@@ -115,8 +116,7 @@ function authorize(
   )
   const role = principal.role === 'service' ? 'none' : principal.role
   const access = accessOf(route, role, parts.openReads)
-  if (access === '-')
-    throw new ServiceError('role_forbidden', `role ${role} may not use this route`)
+  if (access === '-') throw new ServiceError('role_forbidden', roleAdvice(route, role))
   assertInForce(parts, principal)
   return { request, access, principal }
 }

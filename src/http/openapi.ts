@@ -85,6 +85,11 @@ const ANSWERS: Partial<Record<RouteName, JsonValue>> = {
       repeated: { type: 'boolean' },
     },
   },
+  chain: {
+    type: 'object',
+    required: ['subject', 'length', 'newest'],
+    properties: { subject: text, length: integer, newest: integer },
+  },
   evaluation: {
     type: 'object',
     required: ['decision'],

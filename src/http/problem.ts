@@ -43,6 +43,7 @@ export const STATUS: Readonly<Record<ErrorCode, number>> = {
   life_too_short: 403,
   size_ahead: 403,
   revoked: 403,
+  allowance_spent: 403,
   certificate_expired: 403,
   principal_exists: 409,
   pattern_taken: 409,

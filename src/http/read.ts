@@ -133,13 +133,16 @@ export async function entryBundle(parts: HttpParts, allowed: Allowed): Promise<B
   return compressed(allowed, bytes)
 }
 
+const OWN =
+  'an agent sees its own entries, an owner those of its agents, a reader or an operator all of them'
+
 /** An owner sees entries of its own chain, an agent those of its own; the subjects are the entry's chain links. */
 function assertVisible({ access, principal }: Allowed, subjects: readonly string[]): void {
   if (access === 'all') return
   const own =
     principal?.role === 'agent' ? `inst:${principal.principal}` : (principal?.principal ?? '')
   if (access !== 'own' || !subjects.includes(own))
-    throw new ServiceError('role_forbidden', 'nothing of yours is there')
+    throw new ServiceError('role_forbidden', `nothing of yours is there: ${OWN}`)
 }
 
 /** `GET {log}/v1/entries/{index}`. */
@@ -224,4 +227,21 @@ export function agent(parts: HttpParts, allowed: Allowed): JsonValue {
     revoked: parts.revocations.governs(view, found),
     lineage: lineageOf(parts, found),
   }
+}
+
+/**
+ * `GET {log}/v1/chains/{subject}`: from its newest entry back, each entry's link names the one before. An agent sees its
+ * own chain; an owner its own and those of its agents, whose entries are all linked to it.
+ */
+export function chain(parts: HttpParts, allowed: Allowed): JsonValue {
+  const params = allowed.request.params as Readonly<Record<string, string>>
+  const subject = params['subject'] ?? ''
+  const end = parts.log.reader.chainEnd(subject)
+  const links = end === undefined ? [] : (parts.log.reader.registered(end.index)?.entry.links ?? [])
+  // What all have a part in is nobody's own.
+  const isEverybodys = subject === 'log' || subject === 'policy'
+  const about = isEverybodys ? [] : links.map((link) => link.subject)
+  assertVisible(allowed, allowed.principal?.role === 'agent' ? [subject] : about)
+  if (end === undefined) throw new ServiceError('not_found', 'no entry is about this subject')
+  return { subject, length: end.seq + 1, newest: end.index }
 }

@@ -41,6 +41,7 @@ export type RouteName =
   | 'inclusion'
   | 'consistency'
   | 'agent'
+  | 'chain'
   | 'agents'
   | 'statements'
   | 'evaluation'
@@ -153,6 +154,13 @@ export const ROUTES: Readonly<Record<RouteName, Route>> = {
     access: ownOrWhole,
     summary: 'What the log knows of an agent instance, with its lineage',
   },
+  chain: {
+    method: 'GET',
+    path: '{log}/v1/chains/{subject}',
+    by: 'read',
+    access: ownOrWhole,
+    summary: 'Where the chain of `inst:…`, `agent:…`, `owner:…`, `policy` or `log` ends',
+  },
   agents: {
     method: 'POST',
     path: '{log}/v1/agents',
@@ -181,4 +189,13 @@ export function accessOf(route: RouteName, role: Role, open: boolean): Access {
   const { by, access } = ROUTES[route]
   if (open && by === 'read') return 'all'
   return access[role]
+}
+
+/** Who may use a route, and how to become one of them: for a caller who is known, and is none of them. */
+export function roleAdvice(route: RouteName, role: Role): string {
+  const needed = ROLES.filter((one) => one !== 'none' && ROUTES[route].access[one] !== '-')
+  return (
+    `this route is for the roles ${needed.join(', ')}, and this credential is of the role ${role}: sign with a key ` +
+    'that is enrolled under one of those (an operator enrols readers and owners)'
+  )
 }

@@ -9,15 +9,25 @@ import type { Fold, FoldWriter, RegisteredEntry, State } from './contract.ts'
 import { FOLDS } from './contract.ts'
 import { join, textKey, u64At, u64Bytes } from './layout.ts'
 
+/** Where a chain ends: the place of its last entry in it, and which entry that is. */
+export interface ChainEnd {
+  readonly seq: number
+  readonly index: number
+  readonly leafHash: Uint8Array
+}
+
+/** Where the chain of `subject` ends, or undefined if no entry is about it. */
+export function chainEnd(state: State, subject: string): ChainEnd | undefined {
+  const value = state.get(FOLDS.chains, textKey(subject))
+  return value && { seq: u64At(value, 0), index: u64At(value, 8), leafHash: value.slice(16, 48) }
+}
+
 /** The link by which the next entry about `subject` continues its chain. */
 export function nextLink(state: State, subject: string): Link {
-  const value = state.get(FOLDS.chains, textKey(subject))
-  if (value === undefined) return { subject, seq: 0, previous: null }
-  return {
-    subject,
-    seq: u64At(value, 0) + 1,
-    previous: { index: u64At(value, 8), leafHash: value.slice(16, 48) },
-  }
+  const end = chainEnd(state, subject)
+  if (end === undefined) return { subject, seq: 0, previous: null }
+  const { seq, index, leafHash } = end
+  return { subject, seq: seq + 1, previous: { index, leafHash } }
 }
 
 /** Remembers the last entry of every subject. */

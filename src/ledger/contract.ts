@@ -34,6 +34,7 @@ export const FOLDS = {
   decisions: { id: 11, name: 'decisions', resident: false },
   erasures: { id: 12, name: 'erasures', resident: false },
   log: { id: 13, name: 'log', resident: true },
+  allowances: { id: 14, name: 'allowances', resident: true },
 } as const
 
 /** The state of the log before the entry that is being registered. */

@@ -170,7 +170,8 @@ export async function verifySigner(
   if (roles?.includes(principal.role) === false) {
     throw new ServiceError(
       'role_forbidden',
-      `iss: no statements of ${principal.role}s are taken here`,
+      `iss: statements of the roles ${roles.join(', ')} are taken here, and this one is of the role ` +
+        `${principal.role}: sign it with a key that is enrolled under one of those`,
     )
   }
 }

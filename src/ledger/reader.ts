@@ -16,6 +16,8 @@ import { HASH_LENGTH, TILE_WIDTH, fullTileCount, tileWidth } from '../merkle/tre
 import type { Database } from '../store/database.ts'
 import { StoreError, checkStore } from '../store/errors.ts'
 import { Cache } from './cache.ts'
+import { chainEnd } from './chains.ts'
+import type { ChainEnd } from './chains.ts'
 import type { RegisteredEntry, State } from './contract.ts'
 import { erasedBy } from './erasures.ts'
 import { LedgerError } from './errors.ts'
@@ -84,6 +86,11 @@ export class LogReader {
   view(): State {
     const { size, timeMs } = this.#published.head
     return new CommittedView(this.#database, size, timeMs, (read) => this.#guarded(read))
+  }
+
+  /** Where the chain of `subject` ends, or undefined if no entry is about it (FORMAT §5.3). */
+  chainEnd(subject: string): ChainEnd | undefined {
+    return chainEnd(this.view(), subject)
   }
 
   /**

@@ -21,7 +21,7 @@ import type { CallOptions, Registered, TrustWarden } from './client.ts'
 import { inSdkWords, TrustWardenError } from './errors.ts'
 import type { Attachments } from './frame.ts'
 import type { PersonKey, PersonRole } from './person.ts'
-import { readEntry } from './reader.ts'
+import { readEntry } from './entry.ts'
 import {
   type SignedStatement,
   signPayload,

@@ -15,9 +15,11 @@ import {
 } from '@trustwarden/proofs'
 import { type ActionRecord, actionDraft, type Recorded, recordedOf } from './action.ts'
 import { revoke, type RevokeOptions } from './administration.ts'
+import { type ChainEntry, readChain } from './chain.ts'
 import type { CallOptions, Registered, TrustWarden } from './client.ts'
 import { createCsr } from './csr.ts'
 import { parseDuration } from './duration.ts'
+import { type ReadEntry, readEntry } from './entry.ts'
 import { inSdkWords, TrustWardenError } from './errors.ts'
 import { type Issuance, openIssuance } from './issuance.ts'
 import {
@@ -28,7 +30,6 @@ import {
   prepareRequest,
 } from './permission.ts'
 import type { PersonKey } from './person.ts'
-import { type ReadEntry, readEntry } from './reader.ts'
 import { drawKey, type SigningKey, signingKey } from './signing-key.ts'
 import {
   disclose,
@@ -281,6 +282,11 @@ export class AgentIdentity {
   /** Reads one of the agent's own entries, with its receipt and the disclosures that are still there. */
   async entry(index: number, options: CallOptions = {}): Promise<ReadEntry> {
     return readEntry(this.client, this.#signer, index, options)
+  }
+
+  /** Reads the agent's own entries, newest first (`readChain`). */
+  entries(options: CallOptions = {}): AsyncGenerator<ChainEntry, void> {
+    return readChain(this.client, this.#signer, `inst:${this.id}`, options)
   }
 
   /** Connects all heads that the client saw by consistency proofs, now. @throws TrustWardenError `log_forked` */

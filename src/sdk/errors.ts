@@ -21,6 +21,7 @@ export const SDK_ERRORS = {
   permit_invalid: 'the permit does not verify, or is not for this action',
   denied: 'the action is not allowed',
   record_failed: 'the action was performed and could not be recorded',
+  chain_broken: 'an entry does not continue the chain that it should',
   evidence_incomplete: 'an entry that the evidence needs was not found',
 } as const
 
@@ -65,6 +66,7 @@ export const SERVICE_ERRORS = {
   life_too_short: 'less than 60 s of life would be left, or the ttl is out of range',
   size_ahead: 'the record names a size of the log that it has not reached',
   revoked: 'the agent, its name, its owner or an ancestor is revoked',
+  allowance_spent: 'the signer is revoked, and the entries that it could still have are used up',
   certificate_expired: "the signer's certificate is no longer valid",
   principal_exists: 'the key is enrolled already',
   pattern_taken: 'the pattern would take a used name from another owner',

@@ -21,6 +21,7 @@ export {
   type PerformOptions,
   type RootOptions,
 } from './agent-identity.ts'
+export type { ChainEntry } from './chain.ts'
 export {
   type CallOptions,
   type Registered,
@@ -28,6 +29,7 @@ export {
 } from './client.ts'
 export type { ConnectOptions } from './connection.ts'
 export { createCsr } from './csr.ts'
+export type { ReadEntry } from './entry.ts'
 export {
   type ErrorDetails,
   SDK_ERRORS,
@@ -41,7 +43,7 @@ export type { Attachments } from './frame.ts'
 export { Heads, type ProveConsistency } from './heads.ts'
 export type { ActionRequest, Permission, PreparedRequest } from './permission.ts'
 export { PersonKey, type PersonRole } from './person.ts'
-export { type ProvenEntry, type ReadEntry, Reader } from './reader.ts'
+export { type ProvenEntry, Reader } from './reader.ts'
 export type { SigningKey } from './signing-key.ts'
 export {
   type SignedStatement,

@@ -5,7 +5,6 @@
 import {
   decodeBundle,
   decodeEntry,
-  disclosureDigest,
   type Entry,
   formatTilePath,
   fromBase64url,
@@ -15,31 +14,15 @@ import {
   type JsonObject,
   jsonString,
   leafHash,
-  parseEntryStatement,
-  parseReceipt,
-  readCommitments,
-  type Receipt,
   TILE_WIDTH,
   verifyInclusion,
 } from '@trustwarden/proofs'
-import { type CallOptions, outcomeWord, type TrustWarden } from './client.ts'
-import { inSdkWords, TrustWardenError } from './errors.ts'
+import { type ChainEntry, readChain } from './chain.ts'
+import type { CallOptions, TrustWarden } from './client.ts'
+import { type ReadEntry, readEntry } from './entry.ts'
+import { inSdkWords } from './errors.ts'
 import { collectEvidence, type EvidenceOptions } from './evidence.ts'
 import type { StatementSigner } from './statement.ts'
-
-/** An entry that was read, its inclusion verified. */
-export interface ReadEntry {
-  readonly index: number
-  readonly kind: string
-  /** Ledger time, ms. */
-  readonly timeMs: number
-  /** The result word of FORMAT §6. */
-  readonly outcome: string
-  readonly entry: Entry
-  readonly receipt: Receipt
-  /** What is still disclosed; each has its digest in the statement. Erased ones are missing. */
-  readonly disclosures: readonly string[]
-}
 
 /** An entry with its inclusion proof under a head that the caller chose. */
 export interface ProvenEntry {
@@ -48,32 +31,6 @@ export interface ProvenEntry {
   readonly entry: Entry
   readonly path: readonly Hash[]
   readonly disclosures: readonly string[]
-}
-
-/** Reads one entry and opens its receipt. @throws TrustWardenError `receipt_invalid`, and as a read */
-export async function readEntry(
-  client: TrustWarden,
-  signer: StatementSigner,
-  index: number,
-  options: CallOptions = {},
-): Promise<ReadEntry> {
-  checkIndex(index)
-  const answer = await client.read(signer, `/v1/entries/${index}`, options)
-  const receipt = inSdkWords('receipt_invalid', 'receipt', () =>
-    parseReceipt(answer['receipt'] ?? null),
-  )
-  if (receipt.index !== index)
-    throw new TrustWardenError('receipt_mismatch', `receipt: of entry ${receipt.index}`)
-  const { entry } = client.open(receipt)
-  return {
-    index,
-    kind: entry.kind,
-    timeMs: entry.timeMs,
-    outcome: outcomeWord(entry.outcome),
-    entry,
-    receipt,
-    disclosures: disclosuresOf(client, entry, answer),
-  }
 }
 
 /** A person who reads: a reader or an operator everything, an owner the entries of its agents. */
@@ -90,6 +47,11 @@ export class Reader {
   /** Reads one entry with its receipt and the disclosures that are still there. */
   async entry(index: number, options: CallOptions = {}): Promise<ReadEntry> {
     return readEntry(this.client, this.#signer, index, options)
+  }
+
+  /** Reads the entries of a subject's chain, newest first (`readChain`). */
+  chain(subject: string, options: CallOptions = {}): AsyncGenerator<ChainEntry, void> {
+    return readChain(this.client, this.#signer, subject, options)
   }
 
   /** What the service says of an agent instance, unverified but for its lineage, which `verifyLineage` checks. */
@@ -200,22 +162,4 @@ export class Reader {
   async confirmHeads(options: CallOptions = {}): Promise<void> {
     await this.client.confirmHeads(this.#signer, options)
   }
-}
-
-function checkIndex(index: number): void {
-  if (!Number.isSafeInteger(index) || index < 0)
-    throw new TrustWardenError('argument_invalid', 'index: must be an integer from 0')
-}
-
-/** The disclosures of an answer, each held against the statement's digests. */
-function disclosuresOf(client: TrustWarden, entry: Entry, answer: JsonObject): readonly string[] {
-  return inSdkWords('answer_malformed', 'disclosures', () => {
-    const known = new Set(readCommitments(parseEntryStatement(entry).payload))
-    return jsonArray(answer['disclosures'] ?? [], 'disclosures').map((value) => {
-      const text = jsonString(value, 'disclosure')
-      if (!known.has(disclosureDigest(client.primitives, text)))
-        throw new TrustWardenError('answer_malformed', 'disclosures: one that was not committed to')
-      return text
-    })
-  })
 }

@@ -6,7 +6,7 @@
  */
 import { cpSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { isAcknowledged, Load, Speaker, submitAll } from '../support/load.ts'
 import {
   type LogDirectory,
@@ -19,9 +19,14 @@ import { Auditor, httpSource } from './auditor.ts'
 
 const FLAGS = ['--open-reads', 'true']
 
+/** A log with some entries, made once; each test has a copy of its own. */
+let made: LogDirectory
 let log: LogDirectory
 let load: Load
-let running: RunningService[]
+/** How many receipts the log was made with; each test begins with those. */
+let receipts: number
+let running: RunningService[] = []
+let copies = 0
 
 const start = async (directory: LogDirectory = log): Promise<RunningService> => {
   const service = await startService(directory, { flags: FLAGS })
@@ -29,13 +34,15 @@ const start = async (directory: LogDirectory = log): Promise<RunningService> => 
   return service
 }
 
-/** Copies data, head record and keys to a place of their own. */
-const copyTo = (name: string): LogDirectory => {
-  const data = join(log.root, name)
+/** Copies data, head record and keys of a stopped log to a place of their own. */
+const copyOf = (from: LogDirectory, name: string): LogDirectory => {
+  const data = join(from.root, name)
   for (const tail of ['', '.head', '.keys'])
-    cpSync(`${log.data}${tail}`, `${data}${tail}`, { recursive: true })
-  return { ...log, data, head: `${data}.head`, keys: `${data}.keys` }
+    cpSync(`${from.data}${tail}`, `${data}${tail}`, { recursive: true })
+  return { ...from, data, head: `${data}.head`, keys: `${data}.keys` }
 }
+
+const copyTo = (name: string): LogDirectory => copyOf(log, `${name}-${copies}`)
 
 const say = async ({ url }: RunningService, count: number): Promise<void> => {
   const all = Array.from({ length: count }, () => load.speaker.report(load.agent, null))
@@ -45,20 +52,28 @@ const say = async ({ url }: RunningService, count: number): Promise<void> => {
   }
 }
 
-beforeEach(async () => {
-  running = []
-  log = makeLog()
+beforeAll(async () => {
+  made = makeLog()
+  log = made
   load = new Load(Speaker.of(log))
   const service = await start()
   await load.begin(service.url)
   await say(service, 3)
   expect(await service.stop()).toBe(0)
+  receipts = load.acknowledged.length
 }, 60_000)
+
+beforeEach(() => {
+  running = []
+  log = copyOf(made, `log-${++copies}`)
+  load.acknowledged.splice(receipts)
+})
 
 afterEach(async () => {
   for (const service of running) await service.stop('SIGKILL')
-  removeLog(log)
 })
+
+afterAll(() => removeLog(made))
 
 test('a second process on the same directories is refused by name, and the first goes on', async () => {
   const first = await start()

@@ -57,6 +57,7 @@ describe('openapi.json', () => {
     const example: Readonly<Record<string, string>> = {
       '{index}': '0',
       '{id}': 'x',
+      '{subject}': 'log',
       '{level}': '0',
       '{tile}': '000.p/1',
     }

@@ -27,6 +27,7 @@ const TABLE: Readonly<Record<RouteName, readonly [Cell, Cell, Cell, Cell, Cell]>
   inclusion: ['-', 'all', 'all', 'all', 'all'],
   consistency: ['-', 'all', 'all', 'all', 'all'],
   agent: ['-', 'own', 'own', 'all', 'all'],
+  chain: ['-', 'own', 'own', 'all', 'all'],
   agents: ['-', 'all', 'all', '-', '-'],
   statements: ['-', 'all', 'all', 'all', '-'],
   evaluation: ['-', 'all', '-', '-', '-'],
@@ -94,6 +95,7 @@ function pathFor(route: RouteName, world: World, whose: 'own' | 'foreign'): stri
     inclusion: `${log}/v1/proofs/inclusion?index=0&size=3`,
     consistency: `${log}/v1/proofs/consistency?from=1&to=3`,
     agent: `${log}/v1/agents/${encodeURIComponent(agent.principal)}`,
+    chain: `${log}/v1/chains/${encodeURIComponent(`inst:${agent.principal}`)}`,
     agents: `${log}/v1/agents`,
     statements: `${log}/v1/statements`,
   }
@@ -145,6 +147,47 @@ describe('reads', () => {
     }
     const path = `/logs/main/v1/agents/nobody`
     expect((await closed.by.operator.read(path)).json()['code']).toBe('not_found')
+  })
+
+  test('a chain is its own subject alone for an agent, and an owner sees those of its agents', async () => {
+    const { by, foreignAgent } = closed
+    const name = (agent: TestClient): string => agent.principal.slice(0, -'/inst-00001'.length)
+    const endOf = async (role: Role, subject: string): Promise<unknown> => {
+      const path = `/logs/main/v1/chains/${encodeURIComponent(subject)}`
+      const reply = await readAs(role, closed, path)
+      return reply.status === 200 ? reply.json()['length'] : reply.json()['code']
+    }
+    const own = [`agent:${name(by.agent)}`, by.owner.principal]
+    for (const subject of own) {
+      expect(await endOf('agent', subject)).toBe('role_forbidden')
+      expect(await endOf('owner', subject)).toBeGreaterThan(0)
+      expect(await endOf('reader', subject)).toBeGreaterThan(0)
+    }
+    for (const subject of [`agent:${name(foreignAgent)}`, 'log', 'policy', 'inst:', 'nobody']) {
+      expect(await endOf('agent', subject)).toBe('role_forbidden')
+      expect(await endOf('owner', subject)).toBe('role_forbidden')
+    }
+    expect(await endOf('operator', 'policy')).toBe(1)
+    expect(await endOf('operator', 'nobody')).toBe('not_found')
+  })
+
+  test('a refusal says to whoever is known which role is needed and which was shown, to nobody else', async () => {
+    const detail = async (role: Role): Promise<string> =>
+      JSON.stringify((await readAs(role, closed, '/metrics')).json())
+    for (const role of ['agent', 'owner'] as const) {
+      expect(await detail(role)).toMatch(
+        new RegExp(`the roles operator, reader, .* of the role ${role}: sign with a key`),
+      )
+    }
+    expect(await detail('none')).not.toMatch(/role|operator|reader|owner/)
+    const posted = await closed.by.owner.post('/access/v1/evaluation', closed.by.owner.makeAction())
+    expect(JSON.stringify(posted.json())).not.toContain('role')
+    const { made } = closed.by.owner.makeDecision()
+    const refused = await closed.by.owner.post('/access/v1/evaluation', made)
+    expect(JSON.stringify(refused.json())).toMatch(/of the roles agent .* of the role owner/)
+    const forged = { ...made, statement: `${made.statement.slice(0, -8)}AAAAAAAA` }
+    const unknown = await closed.by.owner.post('/access/v1/evaluation', forged)
+    expect(JSON.stringify(unknown.json())).not.toContain('role')
   })
 
   test('a revoked agent reads nothing of its own any more', async () => {

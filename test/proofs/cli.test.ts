@@ -273,7 +273,12 @@ describe('the command', () => {
     expect(run('verify', 'evidence.json', '--trust', anchor).status).toBe(0)
     expect(run('explain', 'evidence.json', '--trust', anchor).status).toBe(0)
     expect(run('--help')).toMatchObject({ status: 0, err: '' })
-    expect(run('verify', '--help')).toMatchObject({ status: 0, err: '' })
+    const { out } = run('--help')
+    for (const args of [
+      ['verify', '--help'],
+      ['explain', '-h'],
+    ])
+      expect(run(...args)).toEqual({ status: 0, out, err: '' })
     expect(run()).toMatchObject({ status: 2, out: '' })
     expect(run('fly')).toMatchObject({ status: 2, out: '' })
   })

@@ -279,6 +279,31 @@ describe('people', () => {
     expect(client.heads.unproven).toEqual([])
   })
 
+  test('the entries of an agent, newest first, for itself, its owner and an operator, and for no other', async () => {
+    const child = await orchestrator.startChild({ name: 'listed', scope: ['read:transactions'] })
+    const permission = await child.authorize({ action: 'read:transactions', resource: 'db' })
+    await child.record({ permission, outcome: 'success' })
+    const listed = async (entries: AsyncIterable<{ seq: number; kind: string }>) => {
+      const all: string[] = []
+      for await (const { seq, kind } of entries) all.push(`${seq} ${kind}`)
+      return all
+    }
+    const expected = ['2 action', '1 decision', '0 agent.issue']
+    expect(await listed(child.entries())).toEqual(expected)
+    for (const signer of [owner.as('owner'), operator.as('operator')]) {
+      const reader = new Reader(client, signer)
+      expect(await listed(reader.chain(`inst:${child.id}`))).toEqual(expected)
+      expect(await listed(reader.chain(`agent:${child.name}`))).toEqual(expected)
+    }
+    const reader = new Reader(client, operator.as('operator'))
+    expect(await listed(reader.chain('policy'))).not.toEqual([])
+    expect((await codeOf(listed(reader.chain('inst:x')))).code).toBe('argument_invalid')
+    const nobody = `owner:${PersonKey.generate().kid}`
+    expect((await codeOf(listed(reader.chain(nobody)))).code).toBe('not_found')
+    const asOwner = new Reader(client, owner.as('owner'))
+    expect((await codeOf(listed(asOwner.chain(nobody)))).code).toBe('role_forbidden')
+  })
+
   test('who is not enrolled reads nothing; an owner reads its own agents alone', async () => {
     const stranger = new Reader(client, PersonKey.generate().as('reader'))
     expect((await codeOf(stranger.entry(0))).code).toBe('credential_invalid')

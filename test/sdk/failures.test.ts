@@ -6,11 +6,13 @@
 import type { JsonObject, JsonValue } from '@trustwarden/proofs'
 import {
   decodeEntry,
+  encodeEntry,
   formatPermit,
   fromBase64url,
   keyId,
   noblePrimitives,
   parsePermit,
+  parseReceipt,
   permitSigningInput,
   toBase64url,
   permitPayload,
@@ -27,7 +29,14 @@ import {
 } from '../../src/sdk/index.ts'
 import { otherSignature } from '../support/statement-signer.ts'
 import { makeLog, removeLog, type RunningService, startService } from '../support/service.ts'
-import { changed, flipped, forkedReceipt, type Reply, TamperingProxy } from './tampering-proxy.ts'
+import {
+  changed,
+  flipped,
+  forgedReceipt,
+  forkedReceipt,
+  type Reply,
+  TamperingProxy,
+} from './tampering-proxy.ts'
 
 const EVALUATION = '/access/v1/evaluation'
 const STATEMENTS = '/v1/statements'
@@ -372,5 +381,69 @@ describe('a service that lies', () => {
       }))
     }
     expect(await codeOf(agent.entry(receipt.index))).toBe('receipt_mismatch')
+  })
+})
+
+describe('a chain', () => {
+  const CHAIN = '/v1/chains/'
+  const listed = async (): Promise<number[]> => {
+    const all: number[] = []
+    for await (const { seq } of agent.entries()) all.push(seq)
+    return all
+  }
+
+  test('with an entry left out, added or swapped is broken, and none of another subject is taken', async () => {
+    for (let n = 0; n < 2; n++) await agent.authorize(REQUEST)
+    expect(await listed()).toEqual([2, 1, 0])
+    const other = await agentOf(await connect())
+    const foreign = (await other.authorize(REQUEST)).index
+    const forge = (change: (end: JsonObject) => JsonObject): void => {
+      proxy.script = async (seen, forward) =>
+        seen.path.includes(CHAIN) ? changed(await forward(), change) : forward()
+    }
+    const lie = (end: Partial<JsonObject>) => forge((said) => ({ ...said, ...end }) as JsonObject)
+    for (const length of [2, 4, 0]) {
+      lie({ length })
+      expect(await codeOf(listed())).toBe('chain_broken')
+    }
+    lie({ newest: foreign, length: 3 })
+    expect(await codeOf(listed())).toBe('role_forbidden')
+    lie({ newest: '7' })
+    expect(await codeOf(listed())).toBe('answer_malformed')
+    // An older end is a shorter chain, and nothing in the chain can tell: the service alone says where it ends.
+    const older = agent.lineage.receipts[0]?.index ?? -1
+    lie({ newest: older, length: 1 })
+    expect(await listed()).toEqual([0])
+  })
+
+  test('whose entry is answered with another one, its receipt genuine, is refused', async () => {
+    await agent.authorize(REQUEST)
+    const first = agent.lineage.receipts[0]?.index ?? -1
+    let asked = 0
+    proxy.script = async (seen, forward) => {
+      const reply = await forward()
+      if (!seen.path.includes('/v1/entries/') || ++asked > 1) return reply
+      return changed(reply, (body) => ({
+        ...body,
+        receipt: { ...(body['receipt'] as JsonObject), index: first },
+      }))
+    }
+    expect(await codeOf(listed())).toMatch(/^receipt_/)
+  })
+
+  test('with an entry that the log forged for it is broken: it is not the one that the next one names', async () => {
+    const { index } = await agent.authorize(REQUEST)
+    const { size } = (await agent.client.checkpoint()).head
+    proxy.script = async (seen, forward) => {
+      const reply = await forward()
+      if (!seen.path.includes('/v1/entries/') || seen.path.endsWith(`/${index}`)) return reply
+      return changed(reply, (body) => {
+        const receipt = parseReceipt(body['receipt'] ?? null)
+        const { timeMs, ...rest } = decodeEntry(receipt.entry)
+        const entry = encodeEntry({ ...rest, timeMs: timeMs - 1 })
+        return { ...body, receipt: forgedReceipt({ ...receipt, entry }, size + 9, service.keys) }
+      })
+    }
+    expect(await codeOf(listed())).toBe('chain_broken')
   })
 })

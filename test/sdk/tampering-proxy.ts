@@ -18,7 +18,9 @@ import {
   parseHeadBody,
   parseNote,
   parseReceipt,
+  ProofError,
   type Receipt,
+  receiptObject,
   rootFromInclusion,
   toBase64url,
   utf8Decode,
@@ -133,6 +135,32 @@ export function forkedReceipt(receipt: JsonObject, keysDirectory: string): JsonO
     ...receipt,
     path: other.map(toBase64url),
     head: signHead(keysDirectory, origin, size, root),
+  }
+}
+
+/** A receipt of an entry that never was in the log, under a head of `size` that the log's own key signed. */
+export function forgedReceipt(
+  { index, entry, head }: Receipt,
+  size: number,
+  keysDirectory: string,
+): JsonObject {
+  const { origin } = parseHeadBody(parseNote(utf8Encode(head)).text)
+  const leaf = leafHash(noblePrimitives, entry)
+  const path: Uint8Array[] = []
+  for (;;) {
+    try {
+      const root = rootFromInclusion(noblePrimitives, index, size, leaf, path)
+      return receiptObject({
+        index,
+        entry,
+        path,
+        head: signHead(keysDirectory, origin, size, root),
+      })
+    } catch (error) {
+      // The path was too short for this size.
+      if (!(error instanceof ProofError) || path.length > 60) throw error
+      path.push(new Uint8Array(32))
+    }
   }
 }
 

@@ -29,6 +29,7 @@ import { clockHandler, genesisHandler } from '../../src/ledger/genesis.ts'
 import { decideName, findPerson, principalsFold } from '../../src/ledger/principals.ts'
 import { proposalsFold, ruleProposal } from '../../src/ledger/proposals.ts'
 import { sequencesFold } from '../../src/ledger/sequences.ts'
+import { createAllowancesFold, withAllowance } from '../../src/revocation/allowance.ts'
 import { revocationReader, revocationsFold } from '../../src/revocation/revocations.ts'
 import { createRevokeHandler } from '../../src/revocation/revoke.ts'
 import { ORIGIN, TRUST_DOMAIN } from './rule-statements.ts'
@@ -54,6 +55,7 @@ export const ALL_FOLDS: readonly Fold[] = [
   createNamesFold(decideName),
   keysFold,
   revocationsFold,
+  createAllowancesFold(agentReader),
   decisionsFold,
   disclosuresFold,
 ]
@@ -61,7 +63,7 @@ export const ALL_FOLDS: readonly Fold[] = [
 /** A handler of every statement type. */
 export function wireHandlers(options: WiringOptions): readonly StatementHandler[] {
   const readers = { agents: agentReader, revocations: revocationReader }
-  return [
+  const handlers: readonly StatementHandler[] = [
     genesisHandler,
     clockHandler,
     ...createEnrolmentHandlers({
@@ -99,4 +101,5 @@ export function wireHandlers(options: WiringOptions): readonly StatementHandler[
     }),
     createActionHandler(readers),
   ]
+  return handlers.map((handler) => withAllowance(handler, agentReader))
 }

@@ -1,5 +1,6 @@
 /**
- * @module The real service as its users meet it: a process of its own, made by the real CLI, reached over HTTP.
+ * @module The real service as its users meet it: a process of its own, over a log that the real CLI made, reached over
+ * HTTP.
  */
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -7,6 +8,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { generateKey } from '../../src/crypto.ts'
+import { writeKeyFile, writePublicKeyFile } from '../../src/keys.ts'
 
 const execFileAsync = promisify(execFile)
 
@@ -66,14 +69,21 @@ export function cleanEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(entries)
 }
 
-/** Makes keys and a log by `keygen` and `init`, in a new temporary directory. */
+/** Makes an owner's or operator's key in the clear, as `keygen` does. */
+function makePerson(path: string): void {
+  const key = generateKey('EdDSA')
+  writeKeyFile(path, key, {})
+  writePublicKeyFile(`${path}.pub`, key)
+}
+
+/** Makes keys and a log by `init`, in a new temporary directory. */
 export function makeLog(options: { readonly origin?: string } = {}): LogDirectory {
   const root = mkdtempSync(join(tmpdir(), 'trustwarden-test-'))
   const owner = join(root, 'owner.key')
   const operator = join(root, 'operator.key')
   const data = join(root, 'log')
-  runCli(['keygen', '--out', owner, '--plain-key'])
-  runCli(['keygen', '--out', operator, '--plain-key'])
+  makePerson(owner)
+  makePerson(operator)
   runCli([
     'init',
     '--data',
