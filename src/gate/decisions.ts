@@ -62,12 +62,12 @@ export interface HostReaders {
   readonly scopeAllows: (scope: readonly string[], action: string) => boolean
 }
 
-type StoredDecision = Omit<Decision, 'id' | 'actionDigest'> & { readonly actionDigest: string }
+type StoredDecision = Omit<Decision, 'actionDigest'> & { readonly actionDigest: string }
 
 /** The decision of this id, or undefined. */
 export function findDecision(state: State, id: string): Decision | undefined {
-  const stored = readStored(state, id)
-  return stored && { ...stored, id, actionDigest: fromBase64url(stored.actionDigest) }
+  const value = state.get(FOLDS.decisions, utf8Encode(id))
+  return value && parseDecision(value)
 }
 
 /** As `parseActionEvent`, once for each statement: prepare, register and fold read the same one. */
@@ -85,22 +85,22 @@ export const decisionsFold: Fold = {
       const { instance, action, resource, actionDigest } = readDecisionRequest(statement)
       const { decisionId } = decodeDecisionPrepared(entry.prepared)
       const expiry = entry.outcome.get(2)
-      writeStored(writer, decisionId, {
+      writeDecision(writer, {
+        id: decisionId,
         index: entry.index,
         timeMs: entry.timeMs,
         instance,
         action,
         resource: { type: resource.type, id: resource.id },
-        actionDigest: toBase64url(actionDigest),
+        actionDigest,
         outcome: cborText(entry.outcome.get(0), 'outcome'),
         expiryMs: typeof expiry === 'number' ? expiry : null,
         matchedBy: null,
       })
     } else if (entry.kind === ACTION_KIND && entry.outcome.get(0) === 'matched') {
       const { decision } = readActionEvent(statement)
-      const stored = decision === null ? undefined : readStored(writer, decision.id)
-      if (decision === null || stored === undefined) return
-      writeStored(writer, decision.id, { ...stored, matchedBy: entry.index })
+      const known = decision === null ? undefined : findDecision(writer, decision.id)
+      if (known !== undefined) writeDecision(writer, { ...known, matchedBy: entry.index })
     }
   },
 }
@@ -131,13 +131,13 @@ export function findHostReason(
   return isInScope ? undefined : 'scope_not_in_chain'
 }
 
-const parseStored = memoized((value: Uint8Array) => JSON.parse(utf8Decode(value)) as StoredDecision)
+const parseDecision = memoized((value: Uint8Array): Decision => {
+  const { actionDigest, ...stored } = JSON.parse(utf8Decode(value)) as StoredDecision
+  return { ...stored, actionDigest: fromBase64url(actionDigest) }
+})
 
-function readStored(state: State, id: string): StoredDecision | undefined {
-  const value = state.get(FOLDS.decisions, utf8Encode(id))
-  return value && parseStored(value)
-}
-
-function writeStored(writer: FoldWriter, id: string, stored: StoredDecision): void {
+function writeDecision(writer: FoldWriter, decision: Decision): void {
+  const { id, actionDigest, ...rest } = decision
+  const stored: StoredDecision = { id, ...rest, actionDigest: toBase64url(actionDigest) }
   writer.put(FOLDS.decisions, utf8Encode(id), utf8Encode(JSON.stringify(stored)))
 }

@@ -4,11 +4,12 @@
  * Register reads nothing erasable, and not the entries either, so owner and count lie in the erasures fold beside what
  * `erasures.ts` keeps there, under keys of another length:
  *
- *     key    0x64 ‖ ⌊index / 32⌋ u64            value  JSON [[index mod 32, owner or null, count, digest or null]…]
- *     key    0x61 ‖ action digest               value  JSON [index…], ascending, at most 64
+ *     key    0x64 ‖ ⌊index / 32⌋ u64            value  rows: index mod 32 u8 ‖ count u8 ‖ kid of the owner 32 ‖ digest 32
+ *     key    0x61 ‖ action digest               value  indexes u64, ascending, at most 64
  *
  * Thirty-two entries share a key of the first sort: with one each, every decision would cost a random-access key more.
- * Owner and digest (b64u) are those of a decision or an action; what else discloses is no owner's to erase. Entries with
+ * Owner and digest are those of a decision or an action, 32 zeros where there is none: what else discloses is no owner's
+ * to erase, and neither a key id nor a digest is all zeros. Entries with
  * one action digest share its salt, so an erasure of one reaches them all, and this fold marks those that the statement
  * does not name as `erasures.ts` marks those that it does.
  */
@@ -17,8 +18,7 @@ import {
   parseErasure,
   ProofError,
   readCommitments,
-  utf8Decode,
-  utf8Encode,
+  toBase64url,
 } from '@trustwarden/proofs'
 import type { Erasure, Statement } from '@trustwarden/proofs'
 import { ServiceError } from '../errors.ts'
@@ -35,7 +35,7 @@ import type {
 } from './contract.ts'
 import { FOLDS } from './contract.ts'
 import { erasedBy, ERASURE_KIND } from './erasures.ts'
-import { join, u64Bytes } from './layout.ts'
+import { join, u64At, u64Bytes } from './layout.ts'
 import { findPerson } from './principals.ts'
 import { checkWindow } from './window.ts'
 
@@ -44,8 +44,8 @@ export interface Disclosed {
   /** `owner:<kid>` of the owner who may erase them: of a decision's or an action's agent. Null for what else discloses. */
   readonly owner: string | null
   readonly count: number
-  /** The action digest of a decision or an action, b64u, or null. */
-  readonly digest: string | null
+  /** The action digest of a decision or an action, or null. */
+  readonly digest: Uint8Array | null
 }
 
 /** What the handler needs of others. */
@@ -54,9 +54,13 @@ export interface ErasureOptions {
 }
 
 type Refusal = Extract<Registration, { readonly type: 'refuse' }>
-type Row = readonly [offset: number, owner: string | null, count: number, digest: string | null]
-
 const ROWS_PER_KEY = 32
+const ROW_BYTES = 66
+const HASH_BYTES = 32
+const INDEX_BYTES = 8
+const NOTHING = new Uint8Array(HASH_BYTES)
+const OWNER_PREFIX = 'owner:'
+const NO_ROWS = new Uint8Array(0)
 const ROWS_PREFIX = Uint8Array.of(0x64)
 const DIGEST_PREFIX = Uint8Array.of(0x61)
 /** Entries of one action digest that are remembered (FORMAT §6). */
@@ -66,8 +70,18 @@ const OWNED_KINDS: ReadonlySet<string> = new Set(['decision', 'action'])
 
 /** What entry `index` disclosed, or undefined if it disclosed nothing. Says nothing about erasure. */
 export function disclosedBy(state: State, index: number): Disclosed | undefined {
-  const row = rowsOf(state, index).find(([offset]) => offset === index % ROWS_PER_KEY)
-  return row && { owner: row[1], count: row[2], digest: row[3] }
+  const rows = state.get(FOLDS.erasures, rowsKey(index)) ?? NO_ROWS
+  for (let at = 0; at < rows.length; at += ROW_BYTES) {
+    if (rows[at] !== index % ROWS_PER_KEY) continue
+    const owner = rows.slice(at + 2, at + 2 + HASH_BYTES)
+    const digest = rows.slice(at + 2 + HASH_BYTES, at + ROW_BYTES)
+    return {
+      owner: isNothing(owner) ? null : `${OWNER_PREFIX}${toBase64url(owner)}`,
+      count: rows[at + 1] ?? 0,
+      digest: isNothing(digest) ? null : digest,
+    }
+  }
+  return undefined
 }
 
 /**
@@ -87,22 +101,19 @@ export const disclosuresFold: Fold = {
     const count = readCommitments(statement.payload).length
     if (count === 0) return
     const isOwned = OWNED_KINDS.has(entry.kind)
-    const link = entry.links.find(({ subject }) => subject.startsWith('owner:'))
-    const digest = isOwned ? statement.payload['action_digest'] : null
-    const text = typeof digest === 'string' ? digest : null
-    const row: Row = [
-      entry.index % ROWS_PER_KEY,
-      isOwned ? (link?.subject ?? null) : null,
-      count,
-      text,
-    ]
-    const rows = [...rowsOf(writer, entry.index), row]
-    writer.put(FOLDS.erasures, rowsKey(entry.index), utf8Encode(JSON.stringify(rows)))
-    if (text === null) return
-    const sharing = sharingOf(writer, text)
-    if (sharing.length >= SHARING_MAX) return
-    const value = utf8Encode(JSON.stringify([...sharing, entry.index]))
-    writer.put(FOLDS.erasures, digestKey(text), value)
+    const link = entry.links.find(({ subject }) => subject.startsWith(OWNER_PREFIX))
+    const owner = isOwned && link ? fromBase64url(link.subject.slice(OWNER_PREFIX.length)) : NOTHING
+    const text = isOwned ? statement.payload['action_digest'] : null
+    const digest = typeof text === 'string' ? fromBase64url(text) : NOTHING
+    const head = Uint8Array.of(entry.index % ROWS_PER_KEY, count)
+    const key = rowsKey(entry.index)
+    const rows = writer.get(FOLDS.erasures, key) ?? NO_ROWS
+    writer.put(FOLDS.erasures, key, join(rows, head, owner, digest))
+    if (digest === NOTHING) return
+    const shared = digestKey(digest)
+    const sharing = writer.get(FOLDS.erasures, shared) ?? NO_ROWS
+    if (sharing.length >= SHARING_MAX * INDEX_BYTES) return
+    writer.put(FOLDS.erasures, shared, join(sharing, u64Bytes(entry.index)))
   },
 }
 
@@ -175,8 +186,8 @@ function checkSigner(
 function reachOf(state: State, { header, issuer }: Statement, erasure: Erasure): readonly number[] {
   const reached = new Set(erasure.entries)
   for (const index of erasure.entries) {
-    const digest = disclosedBy(state, index)?.digest
-    if (typeof digest !== 'string') continue
+    const digest = disclosedBy(state, index)?.digest ?? null
+    if (digest === null) continue
     for (const sharing of sharingOf(state, digest)) {
       const isTheirs =
         issuer.role === 'operator' || disclosedBy(state, sharing)?.owner === header.iss
@@ -186,22 +197,23 @@ function reachOf(state: State, { header, issuer }: Statement, erasure: Erasure):
   return [...reached].sort((a, b) => a - b)
 }
 
-function sharingOf(state: State, digest: string): readonly number[] {
-  const value = state.get(FOLDS.erasures, digestKey(digest))
-  return value === undefined ? [] : (JSON.parse(utf8Decode(value)) as readonly number[])
-}
-
-function rowsOf(state: State, index: number): readonly Row[] {
-  const value = state.get(FOLDS.erasures, rowsKey(index))
-  return value === undefined ? [] : (JSON.parse(utf8Decode(value)) as readonly Row[])
+function sharingOf(state: State, digest: Uint8Array): readonly number[] {
+  const value = state.get(FOLDS.erasures, digestKey(digest)) ?? NO_ROWS
+  return Array.from({ length: value.length / INDEX_BYTES }, (_, at) =>
+    u64At(value, at * INDEX_BYTES),
+  )
 }
 
 function rowsKey(index: number): Uint8Array {
   return join(ROWS_PREFIX, u64Bytes(Math.floor(index / ROWS_PER_KEY)))
 }
 
-function digestKey(digest: string): Uint8Array {
-  return join(DIGEST_PREFIX, fromBase64url(digest))
+function digestKey(digest: Uint8Array): Uint8Array {
+  return join(DIGEST_PREFIX, digest)
+}
+
+function isNothing(bytes: Uint8Array): boolean {
+  return bytes.every((byte) => byte === 0)
 }
 
 function readErasure({ statement }: Pick<Submission, 'statement'>): Erasure | Refusal {

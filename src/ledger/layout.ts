@@ -1,7 +1,7 @@
 /**
  * @module Keys and values of the ledger's own folds, as bytes: integers are u64, big-endian, so that keys come in order.
  */
-import { concatBytes, utf8Encode } from '@trustwarden/proofs'
+import { concatBytes } from '@trustwarden/proofs'
 
 const U32_RANGE = 0x1_0000_0000
 
@@ -22,7 +22,9 @@ export function u64At(bytes: Uint8Array, offset: number): number {
 
 /** UTF-8 of `text`. */
 export function textKey(text: string): Uint8Array {
-  return utf8Encode(text)
+  // Of Node's pool: an array of its own for each key is the larger part of what a key costs.
+  const { buffer, byteOffset, byteLength } = Buffer.from(text, 'utf8')
+  return new Uint8Array(buffer, byteOffset, byteLength)
 }
 
 /** `parts`, one after the other. */
