@@ -83,8 +83,10 @@ export function makeDisclosure(salt: Uint8Array, name: string, value: JsonValue)
  */
 export function parseDisclosure(text: string): Disclosure {
   const { length } = text
-  const permitted = length <= DISCLOSURE_BYTES_MAX
-  check(permitted, 'too_large', `disclosure: ${length} bytes, at most ${DISCLOSURE_BYTES_MAX}`)
+  if (length > DISCLOSURE_BYTES_MAX) {
+    const rule = `disclosure: ${length} bytes, at most ${DISCLOSURE_BYTES_MAX}`
+    throw new ProofError('too_large', rule)
+  }
   const bytes = fromBase64url(text, 'disclosure')
   const array = jsonArray(parseJson(bytes, { maxDepth: DISCLOSED_DEPTH_MAX + 1 }), 'disclosure')
   const [first, second, value] = array
@@ -155,23 +157,45 @@ export function checkDisclosures(
   disclosures: readonly string[],
   allowedNames: readonly string[],
 ): ReadonlyMap<string, JsonValue> {
+  return matchDisclosures(p, payload, disclosures, allowedNames).values
+}
+
+/** Disclosures that are those of a payload. */
+export interface MatchedDisclosures {
+  /** The disclosed values by name. */
+  readonly values: ReadonlyMap<string, JsonValue>
+  /** Of each disclosure, in the order given: the place of its digest in `_sd`. */
+  readonly ordinals: readonly number[]
+}
+
+/** As `checkDisclosures`, and which digest each disclosure has. @throws {ProofError} as `checkDisclosures` */
+export function matchDisclosures(
+  p: Primitives,
+  payload: JsonObject,
+  disclosures: readonly string[],
+  allowedNames: readonly string[],
+): MatchedDisclosures {
   const { length: count } = disclosures
   check(count <= DISCLOSURES_MAX, 'too_large', `${count} disclosures, at most ${DISCLOSURES_MAX}`)
   const total = disclosures.reduce((sum, { length }) => sum + length, 0)
   const most = DISCLOSURES_BYTES_MAX
   check(total <= most, 'too_large', `disclosures: ${total} bytes together, at most ${most}`)
   checkClear(payload, allowedNames)
-  const unmatched = new Set(readCommitments(payload))
+  const digests = readCommitments(payload)
+  const unmatched = new Set(digests)
   const values = new Map<string, JsonValue>()
+  const ordinals: number[] = []
   for (const text of disclosures) {
     const { name, value } = parseDisclosure(text)
     // A digest is taken once, so the same disclosure given twice has none left.
-    const matched = unmatched.delete(disclosureDigest(p, text))
+    const digest = disclosureDigest(p, text)
+    const matched = unmatched.delete(digest)
     check(matched, 'disclosure_unmatched', 'a disclosure has no digest in the payload')
+    ordinals.push(digests.indexOf(digest))
     check(allowedNames.includes(name), 'claim_invalid', 'disclosure: a name that is not allowed')
     check(!values.has(name), 'claim_invalid', `disclosure: ${name} twice`)
     values.set(name, value)
   }
   check(unmatched.size === 0, 'disclosure_missing', `${unmatched.size} digests not disclosed`)
-  return values
+  return { values, ordinals }
 }

@@ -9,7 +9,6 @@ import {
   disclosedObject,
   disclosedSalt,
   equalBytes,
-  openDisclosures,
   ProofError,
 } from '@trustwarden/proofs'
 import type { ActionEvent, CborValue } from '@trustwarden/proofs'
@@ -69,11 +68,10 @@ export function createActionHandler(options: ActionOptions): StatementHandler {
 }
 
 async function prepare(incoming: Incoming, size: number): Promise<CborMap> {
-  const { statement, disclosures } = incoming
+  const { values } = incoming.disclosed
   const event = readEvent(incoming)
   if ('code' in event) throw new ServiceError(event.code, event.message)
   try {
-    const values = openDisclosures(nativePrimitives, statement, disclosures)
     const properties = {
       actionProperties: disclosedObject(values, 'action_properties'),
       resourceProperties: disclosedObject(values, 'resource_properties'),

@@ -18,7 +18,6 @@ import {
   findSaltDisclosure,
   inputCommitment,
   isDecisionFresh,
-  openDisclosures,
   policyInput,
   ProofError,
   toBase64url,
@@ -273,11 +272,10 @@ function hostDenial(reason: string): Verdict {
   return { effect: 'deny', reasons: [reason], matched: [], obligations: [], reproducible: true }
 }
 
-function openRequest({ statement, disclosures }: Incoming): Asked {
+function openRequest({ statement, disclosures, disclosed: { values } }: Incoming): Asked {
   const asked = inStatementWords(() => {
     const request = readRequest(statement)
     if ('code' in request) throw new ServiceError(request.code, request.message)
-    const values = openDisclosures(nativePrimitives, statement, disclosures)
     return {
       ...request,
       salt: disclosedSalt(values),

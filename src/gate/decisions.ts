@@ -139,5 +139,7 @@ const parseDecision = memoized((value: Uint8Array): Decision => {
 function writeDecision(writer: FoldWriter, decision: Decision): void {
   const { id, actionDigest, ...rest } = decision
   const stored: StoredDecision = { id, ...rest, actionDigest: toBase64url(actionDigest) }
-  writer.put(FOLDS.decisions, utf8Encode(id), utf8Encode(JSON.stringify(stored)))
+  const value = utf8Encode(JSON.stringify(stored))
+  parseDecision.know(value, decision)
+  writer.put(FOLDS.decisions, utf8Encode(id), value)
 }

@@ -6,6 +6,7 @@ import { ProofError, encodeCbor } from '@trustwarden/proofs'
 import type { Link } from '@trustwarden/proofs'
 import { Difference, differ } from './audit-difference.ts'
 import { nextLink } from './chains.ts'
+import { NOTHING_DISCLOSED } from './contract.ts'
 import type { Fold, PrincipalReader, RegisteredEntry, StatementHandler } from './contract.ts'
 import { findEvent } from './dedup.ts'
 import { messageOf } from './errors.ts'
@@ -48,7 +49,8 @@ export function replayEntry(
   const handler = replay.handlers.get(type)
   if (handler === undefined) throw new Difference('handler', `nobody registers ${type}`, index)
   const { prepared } = entry
-  const submission = { statement, contentDigest, disclosures: [], pinned: [], prepared }
+  const nothing = { disclosures: [], disclosed: NOTHING_DISCLOSED, pinned: [] }
+  const submission = { statement, contentDigest, ...nothing, prepared }
   const decision = registerSubmission(state, handler, replay.folds, submission)
   if (decision.type !== 'entry') {
     const why = decision.type === 'refuse' ? decision.error.message : 'what it rests on changed'

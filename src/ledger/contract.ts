@@ -6,7 +6,14 @@
  * time (DESIGN §1): a handler's `register` and a fold's `apply` read no clock, no random numbers, no network and
  * nothing erasable, or a rebuild would not give the same bytes.
  */
-import type { CborValue, Entry, Hash, JsonValue, Statement } from '@trustwarden/proofs'
+import type {
+  CborValue,
+  Entry,
+  Hash,
+  JsonValue,
+  MatchedDisclosures,
+  Statement,
+} from '@trustwarden/proofs'
 import type { ErrorCode } from '../errors.ts'
 
 /** A CBOR map with unsigned keys: `prepared` and `outcome` of an entry (FORMAT §5.1). */
@@ -73,11 +80,16 @@ export interface Fold {
   apply(registered: RegisteredEntry, writer: FoldWriter): void
 }
 
+/** No disclosures. */
+export const NOTHING_DISCLOSED: MatchedDisclosures = { values: new Map(), ordinals: [] }
+
 /** What a caller hands in: one statement and what travels beside it. */
 export interface Incoming {
   readonly statement: Statement
   readonly contentDigest: Hash
   readonly disclosures: readonly string[]
+  /** The disclosures, matched with the statement's digests before its handler prepares it; nothing before that. */
+  readonly disclosed: MatchedDisclosures
   /** DER of the PKCS#10 request (`agent.issue`). */
   readonly csr?: Uint8Array
   /** Pinned attachments (`policy.activate`). */

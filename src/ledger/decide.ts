@@ -3,7 +3,6 @@
  * it. In memory alone: nothing of it is on disk before the batch is.
  */
 import { ProofError, parseOperatorClock, readCommitments, utf8Encode } from '@trustwarden/proofs'
-import { nativePrimitives } from '../crypto.ts'
 import { ServiceError } from '../errors.ts'
 import { KeyDoubt } from '../store/key-filter.ts'
 import { CLOCK_KIND } from './clock-guard.ts'
@@ -153,15 +152,12 @@ export class Decider {
 
 /** Keeps each disclosure under the position of its digest in `_sd`, so that the leaf alone says what belongs there. */
 function putDisclosures(open: OpenBatch, index: number, submission: Submission): void {
-  if (submission.disclosures.length === 0) return
-  const digests = readCommitments(submission.statement.payload)
-  for (const text of submission.disclosures) {
-    const bytes = utf8Encode(text)
-    const digest = Buffer.from(nativePrimitives.sha256(bytes)).toString('base64url')
-    const ordinal = digests.indexOf(digest)
-    if (ordinal < 0) {
+  const { disclosures, disclosed } = submission
+  for (const [at, text] of disclosures.entries()) {
+    const ordinal = disclosed.ordinals[at]
+    if (ordinal === undefined) {
       throw new LedgerError('writer_defect', `entry ${index} comes with a disclosure of another`)
     }
-    open.state.batch.putErasable(index, ordinal, bytes)
+    open.state.batch.putErasable(index, ordinal, utf8Encode(text))
   }
 }

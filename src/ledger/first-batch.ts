@@ -6,7 +6,7 @@ import { nativePrimitives } from '../crypto.ts'
 import type { Database } from '../store/database.ts'
 import type { Fold, StatementHandler } from './contract.ts'
 import { LedgerError, messageOf } from './errors.ts'
-import { checkIncomingDisclosures, readSubmitted } from './prepare.ts'
+import { openIncoming, readSubmitted } from './prepare.ts'
 import type { Submitted } from './prepare.ts'
 import { registerSubmission } from './register.ts'
 import { BatchState } from './state.ts'
@@ -54,11 +54,11 @@ function readFirstBatch(options: FirstBatchOptions): readonly FirstSubmission[] 
     try {
       const { incoming, handler } = readSubmitted(submitted, handlers)
       verifyStatement(nativePrimitives, incoming.statement, { spki, origin })
-      checkIncomingDisclosures(handler, incoming)
+      const opened = openIncoming(handler, incoming)
       if (at === 0 && handler.type !== GENESIS) {
         throw new LedgerError('first_batch_invalid', 'it does not begin with genesis')
       }
-      return { handler, submission: { ...incoming, prepared: new Map([[0, 0]]) } }
+      return { handler, submission: { ...opened, prepared: new Map([[0, 0]]) } }
     } catch (thrown) {
       throw invalid(at, thrown)
     }

@@ -7,9 +7,9 @@ import {
   MEDIA_JOSE,
   ProofError,
   STATEMENT_BYTES_MAX,
-  checkDisclosures,
   checkUnsigned,
   contentDigest,
+  matchDisclosures,
   namedKey,
   parseStatement,
 } from '@trustwarden/proofs'
@@ -28,6 +28,7 @@ import type {
   Submission,
 } from './contract.ts'
 import type { Lane } from './admission.ts'
+import { NOTHING_DISCLOSED } from './contract.ts'
 import { findEvent } from './dedup.ts'
 import type { SignatureCheck, SignatureVerifier } from './verify.ts'
 
@@ -121,6 +122,7 @@ export function readSubmitted(
     statement,
     contentDigest: contentDigest(nativePrimitives, statement),
     disclosures,
+    disclosed: NOTHING_DISCLOSED,
     pinned,
     ...(csr !== undefined && { csr }),
   }
@@ -210,17 +212,20 @@ export async function prepareSubmission(
   const { iss, jti } = incoming.statement.header
   const nothing: CborMap = new Map([[0, view.size]])
   if (findEvent(view, iss, jti) !== undefined) return { ...incoming, prepared: nothing }
-  checkIncomingDisclosures(handler, incoming)
-  const prepared = await handler.prepare(incoming, view)
-  return { ...incoming, prepared: new Map([[0, view.size], ...prepared]) }
+  const opened = openIncoming(handler, incoming)
+  const prepared = await handler.prepare(opened, view)
+  return { ...opened, prepared: new Map([[0, view.size], ...prepared]) }
 }
 
-/** @throws {ServiceError} `disclosure_invalid`, `statement_too_large` */
-export function checkIncomingDisclosures(handler: StatementHandler, incoming: Incoming): void {
-  inServiceWords(() => {
+/** Matches the disclosures with the statement's digests. @throws {ServiceError} `disclosure_invalid`, `statement_too_large` */
+export function openIncoming(handler: StatementHandler, incoming: Incoming): Incoming {
+  const { statement, disclosures } = incoming
+  return inServiceWords(() => {
     try {
-      const { payload } = incoming.statement
-      checkDisclosures(nativePrimitives, payload, incoming.disclosures, handler.disclosable)
+      const { payload } = statement
+      const { disclosable } = handler
+      const disclosed = matchDisclosures(nativePrimitives, payload, disclosures, disclosable)
+      return { ...incoming, disclosed }
     } catch (thrown) {
       if (!(thrown instanceof ProofError) || thrown.code === 'too_large') throw thrown
       throw new ServiceError('disclosure_invalid', thrown.message, { cause: thrown })

@@ -6,6 +6,7 @@
  */
 import { latin1 } from './bytes.ts'
 import { StoreError } from './errors.ts'
+import { nameOfFoldKey } from './fold-cache.ts'
 import { sha256 } from './hash.ts'
 import { SortedRows } from './sorted-rows.ts'
 
@@ -51,7 +52,7 @@ export interface CommittedValue {
 /** What a batch reads through to: the state of the last commit. Implemented by `Database`. */
 export interface CommittedState {
   /** @throws {KeyDoubt} where nothing may be decided before somebody looked again (key-filter.ts) */
-  readFold(fold: number, key: Uint8Array): CommittedValue | undefined
+  readFold(fold: number, key: Uint8Array, name?: string): CommittedValue | undefined
   /** Rows of a resident fold in the order of their keys, as they are now. */
   residentRows(fold: number, prefix: Uint8Array): readonly FoldRow[]
   pinned(digest: Uint8Array): Uint8Array | undefined
@@ -189,8 +190,9 @@ export class Batch {
   }
 
   #committed(name: string, fold: number, key: Uint8Array): CommittedValue | undefined {
-    if (this.#reads.has(name)) return this.#reads.get(name)
-    const sealed = this.#state.readFold(fold, key)
+    const read = this.#reads.get(name)
+    if (read !== undefined || this.#reads.has(name)) return read
+    const sealed = this.#state.readFold(fold, key, name)
     this.#reads.set(name, sealed)
     return sealed
   }
@@ -235,10 +237,6 @@ function* mergeRows(
     const row = committed[at]
     if (row !== undefined) yield row
   }
-}
-
-function nameOfFoldKey(fold: number, key: Uint8Array): string {
-  return `f${String.fromCharCode(fold)}${latin1(key)}`
 }
 
 function nameOfPinned(digest: Uint8Array): string {

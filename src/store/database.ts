@@ -14,7 +14,7 @@ import { BundleReader, readTile } from './bundle-reader.ts'
 import { formatSet, planCommit } from './commit.ts'
 import type { CommitInput, CommitPlan, LastBatch, PendingBundle } from './commit.ts'
 import { formatRun } from './entry-run.ts'
-import { FoldCache } from './fold-cache.ts'
+import { FoldCache, nameOfFoldKey } from './fold-cache.ts'
 import { StoreError, checkStore } from './errors.ts'
 import { sha256 } from './hash.ts'
 import { FoldKeys, KeyDoubt } from './key-filter.ts'
@@ -286,10 +286,15 @@ export class Database implements CommittedState, ViewedState {
   /**
    * For `Batch`: the committed value of a fold's key.
    *
+   * @param name - `nameOfFoldKey`, from whoever has it.
    * @throws {StoreError} `fold_unknown`, `value_corrupt`
    * @throws {KeyDoubt} if `get` does not find a key that the fold may have: `settle` it, then read again
    */
-  readFold(fold: number, key: Uint8Array): CommittedValue | undefined {
+  readFold(
+    fold: number,
+    key: Uint8Array,
+    name: string = nameOfFoldKey(fold, key),
+  ): CommittedValue | undefined {
     const { spec, resident } = this.#fold(fold)
     if (resident !== undefined) {
       this.store.checkUsable()
@@ -297,14 +302,14 @@ export class Database implements CommittedState, ViewedState {
       return row === undefined ? undefined : { value: row.value, digest: undefined }
     }
     this.store.checkUsable()
-    const kept = this.#cache.get(fold, key)
+    const kept = this.#cache.get(name)
     if (kept !== undefined) return kept
     if (this.#foldKeys.isNew(fold, key)) return undefined
     const stored = this.keys.fold(fold, key)
     const bytes = this.store.get(stored)
     if (bytes !== undefined) {
       const sealed = openSealed(stored, bytes) ?? this.#corrupt(spec, stored)
-      this.#cache.set(fold, key, sealed)
+      this.#cache.set(name, sealed)
       return sealed
     }
     if (this.#foldKeys.isDoubtful(fold, key)) throw new KeyDoubt(fold, key)
@@ -437,7 +442,7 @@ export class Database implements CommittedState, ViewedState {
     for (const { fold, key, value, digest } of plan.foldChanges) {
       const rows = this.#folds.get(fold)?.resident
       if (rows === undefined) {
-        this.#cache.set(fold, key, value && { value, digest })
+        this.#cache.set(nameOfFoldKey(fold, key), value && { value, digest })
         if (value !== undefined) this.#foldKeys.add(fold, key)
       } else if (value === undefined) rows.delete(key)
       else rows.set({ key, value })

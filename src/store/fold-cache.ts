@@ -25,8 +25,7 @@ export class FoldCache {
   }
 
   /** The committed value of a key, if it is kept. */
-  get(fold: number, key: Uint8Array): CommittedValue | undefined {
-    const name = nameOf(fold, key)
+  get(name: string): CommittedValue | undefined {
     const young = this.#young.get(name)
     if (young !== undefined) return young
     const old = this.#old.get(name)
@@ -35,8 +34,7 @@ export class FoldCache {
   }
 
   /** Keeps what was read and checked, or what a commit wrote; `undefined`: the key was deleted. */
-  set(fold: number, key: Uint8Array, value: CommittedValue | undefined): void {
-    const name = nameOf(fold, key)
+  set(name: string, value: CommittedValue | undefined): void {
     if (value !== undefined) this.#keep(name, value)
     else {
       this.#young.delete(name)
@@ -57,6 +55,7 @@ export class FoldCache {
   }
 }
 
-function nameOf(fold: number, key: Uint8Array): string {
-  return String.fromCharCode(fold) + latin1(key)
+/** The name of a fold's key, in the cache and in a batch. */
+export function nameOfFoldKey(fold: number, key: Uint8Array): string {
+  return `f${String.fromCharCode(fold)}${latin1(key)}`
 }

@@ -4,12 +4,12 @@
  * and policy are real.
  */
 import {
-  checkDisclosures,
   contentDigest,
   decodeEntry,
   encodeEntry,
   leafHash,
   parseEntryStatement,
+  matchDisclosures,
   parseStatement,
   toBase64url,
   toHex,
@@ -26,6 +26,7 @@ import { encodePolicy, policyDigest } from '../../src/gate/policy-pack.ts'
 import { agentReader } from '../../src/identity/agents.ts'
 import { Authority } from '../../src/identity/authority.ts'
 import { nextLink } from '../../src/ledger/chains.ts'
+import { NOTHING_DISCLOSED } from '../../src/ledger/contract.ts'
 import type {
   Incoming,
   PrincipalReader,
@@ -156,11 +157,12 @@ export class RuleLog extends StatementMaker {
     verifyStatement(nativePrimitives, statement, { spki: principal.spki, origin: ORIGIN })
     const { disclosures = [], pinned = [], csr } = beside
     const { disclosable } = this.handler(statement.header.type)
-    checkDisclosures(nativePrimitives, statement.payload, disclosures, disclosable)
+    const { payload } = statement
     return {
       statement,
       contentDigest: contentDigest(nativePrimitives, statement),
       disclosures,
+      disclosed: matchDisclosures(nativePrimitives, payload, disclosures, disclosable),
       pinned,
       ...(csr === undefined ? {} : { csr }),
     }
@@ -226,6 +228,7 @@ export class RuleLog extends StatementMaker {
       statement,
       contentDigest: digest,
       disclosures: [],
+      disclosed: NOTHING_DISCLOSED,
       pinned: [],
       prepared: entry.prepared,
     }
