@@ -73,6 +73,39 @@ export function decodeCbor(bytes: Uint8Array, limits: CborLimits = {}): CborValu
   return value
 }
 
+/**
+ * Finds the byte string that begins at `start`, as a view: what a signature is over is neither copied nor written anew.
+ *
+ * @returns The view, and where the byte string ends.
+ * @throws {ProofError} `malformed` if none begins there; else as `decodeCbor`.
+ */
+export function cborBytesAt(
+  bytes: Uint8Array,
+  start: number,
+  field: string,
+): { readonly view: Uint8Array; readonly end: number } {
+  const reader: Reader = { bytes, at: start, items: 1 }
+  const initial = readInitial(reader)
+  if (initial >> 5 !== BYTES) throw new ProofError('malformed', `${field}: not a byte string`)
+  const end = endOfString(reader, readArgument(reader, initial & 31))
+  return { view: bytes.subarray(reader.at, end), end }
+}
+
+/**
+ * Decodes the value that begins at `start`, whatever follows it.
+ *
+ * @returns The value, and where it ends.
+ * @throws {ProofError} as `decodeCbor`.
+ */
+export function cborValueAt(
+  bytes: Uint8Array,
+  start: number,
+): { readonly value: CborValue; readonly end: number } {
+  const reader: Reader = { bytes, at: start, items: ITEMS_MAX }
+  const value = readValue(reader, CBOR_DEPTH_MAX)
+  return { value, end: reader.at }
+}
+
 /** Returns `value` if it is a map. @throws {ProofError} `malformed` otherwise, undefined included */
 export function cborMap(value: CborValue | undefined, field: string): CborMap {
   if (value instanceof Map) return value
@@ -361,12 +394,16 @@ function readArgument(reader: Reader, info: number): number {
 }
 
 function readString(reader: Reader, length: number): Uint8Array {
+  const start = reader.at
+  reader.at = endOfString(reader, length)
+  return copyBytes(reader.bytes, start, reader.at)
+}
+
+function endOfString(reader: Reader, length: number): number {
   if (length > reader.bytes.length - reader.at) {
     throw new ProofError('malformed', 'cbor: the bytes end inside a string')
   }
-  const start = reader.at
-  reader.at += length
-  return copyBytes(reader.bytes, start, reader.at)
+  return reader.at + length
 }
 
 function readArray(reader: Reader, count: number, depth: number): readonly CborValue[] {

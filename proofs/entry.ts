@@ -29,6 +29,7 @@ import {
   parseStatement,
   type Statement,
   STATEMENT_BYTES_MAX,
+  type StatementMedia,
 } from './statement.ts'
 import { ENTRY_LENGTH_MAX } from './tile.ts'
 
@@ -51,7 +52,7 @@ export interface EntryFields {
   readonly kind: string
   /** Ledger time, milliseconds since the Unix epoch. */
   readonly timeMs: number
-  readonly media: typeof MEDIA_JOSE | typeof MEDIA_COSE
+  readonly media: StatementMedia
   /** The statement as received. */
   readonly statement: Uint8Array
   /** What was found before registering, by key (FORMAT §6). */

@@ -12,8 +12,7 @@ export const PROOF_ERRORS = {
   too_large: 'a length, count or depth is over its limit',
   not_canonical: 'the bytes say something in a form that is not the one permitted form',
   version_unknown: 'the format version is not one that this release reads',
-  envelope_unsupported:
-    'the statement is in an envelope that this release specifies but does not read yet',
+  envelope_unsupported: 'the statement is in an envelope that this release does not read',
   // Signatures and keys.
   algorithm_unsupported: 'the signature algorithm is not one of the permitted ones',
   key_invalid: 'the public key is not a permitted key in its one permitted encoding',

@@ -20,7 +20,7 @@ import { keyId } from './key.ts'
 import { parseNamePattern } from './name-pattern.ts'
 import type { Primitives } from './primitives.ts'
 import { formatReceipt, openReceipt, parseReceipt, type Receipt } from './receipt.ts'
-import { parseStatement } from './statement.ts'
+import { parseStatement, type StatementMedia } from './statement.ts'
 import { DEPTH_MAX } from './svid-extension.ts'
 import { bundleHash, type Trust, trustFor } from './trust.ts'
 
@@ -35,8 +35,12 @@ export interface Lineage {
 
 /** Delegation records and certificates without any receipt: what is left of a lineage where the log does not count. */
 export interface BareLineage {
-  /** Root → self, 1 to 9: each the statement's bytes and the certificate, DER. */
-  readonly records: readonly { readonly statement: Uint8Array; readonly certificate: Uint8Array }[]
+  /** Root → self, 1 to 9: each the statement's bytes, its media type (default: JWS) and the certificate, DER. */
+  readonly records: readonly {
+    readonly statement: Uint8Array
+    readonly media?: StatementMedia
+    readonly certificate: Uint8Array
+  }[]
 }
 
 /** What a lineage is held to. */
@@ -187,8 +191,8 @@ function readPlaced(p: Primitives, placed: PlacedEntry): Issuance {
 
 function readRecords(p: Primitives, { records }: BareLineage): readonly Issuance[] {
   checkDepth(records.length)
-  return records.map(({ statement, certificate }) =>
-    issuanceOf(p, parseStatement(statement), certificate, undefined),
+  return records.map(({ statement, media, certificate }) =>
+    issuanceOf(p, parseStatement(statement, media), certificate, undefined),
   )
 }
 

@@ -1,15 +1,23 @@
 /**
- * @module Statements: bytes that somebody signed, kept and hashed exactly as received. Read is the JWS envelope; the
- * COSE envelope is specified and refused by name. What a payload of each type holds is read elsewhere.
+ * @module Statements: bytes that somebody signed, kept and hashed exactly as received, in one of two envelopes with one
+ * meaning. What a payload of each type holds is read elsewhere.
  */
 import { fromBase64url, toBase64url, utf8Decode, utf8Encode } from './bytes.ts'
-import { accepted, integer, matching, members, parsed, text } from './claims.ts'
+import { coseSigningInput, emptyUnprotected, formatCoseSign1, openCoseSign1 } from './cose.ts'
 import { check, ProofError } from './errors.ts'
 import { canonicalJson, jsonObject, type JsonObject, parseJson } from './json.ts'
-import { type KeyAlg, keyId, type NamedKey, parseSpki, type PublicKey } from './key.ts'
-import { parseOrigin } from './origin.ts'
-import { parseKid, parsePrincipal, type Principal } from './principal.ts'
+import { keyId, type NamedKey, parseSpki, type PublicKey } from './key.ts'
+import type { Principal } from './principal.ts'
 import type { Hash, Primitives } from './primitives.ts'
+import {
+  headerMembers,
+  readHeader,
+  type SigningHeader,
+  type StatementHeader,
+  TYP_PREFIX,
+} from './statement-header.ts'
+
+export { type SigningHeader, type StatementHeader, TYP_PREFIX }
 
 /** Bytes in a statement; what needs more is an attachment. */
 export const STATEMENT_BYTES_MAX = 32_768
@@ -17,48 +25,23 @@ export const STATEMENT_BYTES_MAX = 32_768
 /** The media type of the JWS compact serialization. */
 export const MEDIA_JOSE = 'application/jose'
 
-/** The media type of COSE_Sign1, which this release does not read. */
+/** The media type of COSE_Sign1. */
 export const MEDIA_COSE = 'application/cose'
 
-/** What every `typ` begins with. */
-export const TYP_PREFIX = 'vnd.trustwarden.'
-
-/** What a signer protects besides the payload. */
-export interface SigningHeader {
-  readonly alg: KeyAlg
-  /** Key id of the signer (FORMAT §2.1). */
-  readonly kid: string
-  /** The statement's type, without the prefix of `typ`. */
-  readonly type: string
-  /** Origin of the log. */
-  readonly aud: string
-  readonly iss: string
-  readonly sub: string
-  /** Seconds since the Unix epoch. */
-  readonly iat: number
-  /** Event id, unique per issuer. */
-  readonly jti: string
-  /** Instances only, and always there for them: from 1. */
-  readonly seq?: number
-}
-
-/** The protected header, read. */
-export interface StatementHeader extends SigningHeader {
-  /** `vnd.trustwarden.` and the type. */
-  readonly typ: string
-}
+/** The envelopes, by their media types. */
+export type StatementMedia = typeof MEDIA_JOSE | typeof MEDIA_COSE
 
 /** A statement that has the form of one; nothing about it is verified. */
 export interface Statement {
-  /** The statement as received. */
+  /** The statement as received. What is read below may be views of it. */
   readonly bytes: Uint8Array
-  readonly media: typeof MEDIA_JOSE
+  readonly media: StatementMedia
   readonly header: StatementHeader
   /** `header.iss`, read. */
   readonly issuer: Principal
   readonly payload: JsonObject
   readonly payloadBytes: Uint8Array
-  /** `b64u(header) ‖ "." ‖ b64u(payload)`. */
+  /** What was signed: `b64u(header) ‖ "." ‖ b64u(payload)`, or the encoded Sig_structure. */
   readonly signingInput: Uint8Array
   /** 64 bytes. */
   readonly signature: Uint8Array
@@ -74,56 +57,57 @@ export interface StatementExpectation {
 }
 
 const SIGNATURE_LENGTH = 64
-const SUBJECT_LENGTH_MAX = 2048
-const TYP = /^vnd\.trustwarden\.[a-z]+(?:[._-][a-z0-9]+)*$/
-const JTI = /^[A-Za-z0-9._:-]{1,64}$/
 
-const readHeader = members(
-  {
-    alg: parsed(parseAlg),
-    kid: accepted(parseKid),
-    typ: matching(TYP, `${TYP_PREFIX} and a type`),
-    aud: parsed(parseOrigin),
-    iss: parsed(parsePrincipal),
-    sub: text(1, SUBJECT_LENGTH_MAX),
-    iat: integer(),
-    jti: matching(JTI, '1 to 64 of A-Z, a-z, 0-9, ".", "_", ":" and "-"'),
-  },
-  { seq: integer(1) },
-)
+/** An envelope, opened: the header under the names that its claims have in JWS. */
+type Envelope = Pick<Statement, 'bytes' | 'payloadBytes' | 'signingInput' | 'signature'> & {
+  readonly header: JsonObject
+}
 
 /**
  * Parses a statement, verifying nothing.
  *
  * @param media - The media type that came with the bytes.
- * @throws {ProofError} `too_large` over 32,768 bytes; `envelope_unsupported` for COSE; `malformed` or `not_canonical`
- *   for bytes that are no statement; `algorithm_unsupported`; `claim_missing` and `claim_invalid` for the header's
- *   members; `key_mismatch` if `iss` names another key than `kid`; `spiffe_id_invalid` for an agent's `iss`.
+ * @throws {ProofError} `too_large` over 32,768 bytes; `envelope_unsupported` for another media type; `malformed` or
+ *   `not_canonical` for bytes that are no statement; `algorithm_unsupported`; `claim_missing` and `claim_invalid` for the
+ *   header's members; `key_mismatch` if `iss` names another key than `kid`; `spiffe_id_invalid` for an agent's `iss`.
  * @see FORMAT §3.1 to §3.3
  */
 export function parseStatement(input: Uint8Array | string, media: string = MEDIA_JOSE): Statement {
   checkLength(input.length)
-  check(media !== MEDIA_COSE, 'envelope_unsupported', `statement: ${MEDIA_COSE} is not read yet`)
-  check(media === MEDIA_JOSE, 'malformed', 'statement: a media type that is not permitted')
-  const compact = typeof input === 'string' ? input : utf8Decode(input, 'statement')
-  const [head = '', body = '', tail = '', ...more] = compact.split('.', 4)
-  const isThree = head !== '' && body !== '' && tail !== '' && more.length === 0
-  check(isThree, 'malformed', 'statement: not three parts of base64url joined by "."')
-  const header = parseHeader(fromBase64url(head, 'header'))
-  const payloadBytes = fromBase64url(body, 'payload')
-  const signature = fromBase64url(tail, 'signature')
+  const known = parseMedia(media)
+  const opened = known === MEDIA_COSE ? openCose(input) : openJws(input)
+  const { bytes, payloadBytes, signature } = opened
   check(signature.length === SIGNATURE_LENGTH, 'malformed', 'signature: not 64 bytes')
-  const bytes = typeof input === 'string' ? utf8Encode(input) : input
+  const { header, issuer } = readHeader(opened.header)
   return {
     bytes,
-    media: MEDIA_JOSE,
-    ...header,
+    media: known,
+    header,
+    issuer,
     payload: jsonObject(parseJson(payloadBytes), 'payload'),
     payloadBytes,
-    // All of it is ASCII by now.
-    signingInput: bytes.subarray(0, head.length + 1 + body.length),
+    signingInput: opened.signingInput,
     signature,
   }
+}
+
+/**
+ * Receives a statement: what no signature covers, the unprotected header of a COSE_Sign1, is emptied, and from there on
+ * the bytes are fixed.
+ *
+ * @returns The statement, and whether an unprotected header was emptied.
+ * @throws {ProofError} as `parseStatement`.
+ * @see FORMAT §3.1
+ */
+export function receiveStatement(
+  input: Uint8Array | string,
+  media: string = MEDIA_JOSE,
+): { readonly statement: Statement; readonly emptied: boolean } {
+  checkLength(input.length)
+  if (media !== MEDIA_COSE) return { statement: parseStatement(input, media), emptied: false }
+  const received = coseBytes(input)
+  const kept = emptyUnprotected(received)
+  return { statement: parseStatement(kept, media), emptied: kept !== received }
 }
 
 /**
@@ -199,18 +183,22 @@ export function isSignatureValid(
 }
 
 /**
- * Builds the bytes that a signer signs: the canonical JSON of the header and the payload's bytes as given.
+ * Builds the bytes that a signer signs, over the payload's bytes as given: in JWS the canonical JSON of the header; in COSE
+ * the Sig_structure, with the algorithm by the name that every verifier knows (−7, −8).
  *
  * @throws {ProofError} as `parseStatement`, for a header or payload that it would refuse.
- * @see FORMAT §3.2
+ * @see FORMAT §3.1, §3.2
  */
-export function signingInput(header: SigningHeader, payloadBytes: Uint8Array): Uint8Array {
-  const { type, alg, kid, aud, iss, sub, iat, jti, seq } = header
-  const protectedHeader = { alg, kid, typ: `${TYP_PREFIX}${type}`, aud, iss, sub, iat, jti }
-  const bytes = canonicalJson(seq === undefined ? protectedHeader : { ...protectedHeader, seq })
-  parseHeader(bytes)
+export function signingInput(
+  header: SigningHeader,
+  payloadBytes: Uint8Array,
+  media: StatementMedia = MEDIA_JOSE,
+): Uint8Array {
+  const object = headerMembers(header)
+  readHeader(object)
   jsonObject(parseJson(payloadBytes), 'payload')
-  return utf8Encode(`${toBase64url(bytes)}.${toBase64url(payloadBytes)}`)
+  if (media === MEDIA_COSE) return coseSigningInput(header, payloadBytes)
+  return utf8Encode(`${toBase64url(canonicalJson(object))}.${toBase64url(payloadBytes)}`)
 }
 
 /**
@@ -232,23 +220,52 @@ export function formatStatement(
   return compact
 }
 
-function parseHeader(bytes: Uint8Array): Pick<Statement, 'header' | 'issuer'> {
-  const read = readHeader(jsonObject(parseJson(bytes), 'header'), 'header')
-  const { alg, kid, typ, aud, iss: issuer, sub, iat, jti, seq } = read
-  if (issuer.role === 'agent') {
-    check(seq !== undefined, 'claim_missing', 'header.seq: required of an instance')
-  } else {
-    check(seq === undefined, 'claim_invalid', 'header.seq: for instances only')
-    check(issuer.kid === kid, 'key_mismatch', 'header.iss: names another key than kid')
-  }
-  const type = typ.slice(TYP_PREFIX.length)
-  const header = { alg, kid, typ, type, aud, iss: issuer.text, sub, iat, jti }
-  return { header: seq === undefined ? header : { ...header, seq }, issuer }
+/**
+ * Formats a signed statement as COSE_Sign1; `parseStatement` gives back the same.
+ *
+ * @param signature - 64 bytes over `signingInput(header, payloadBytes, MEDIA_COSE)`.
+ * @throws {ProofError} as `parseStatement`.
+ * @see FORMAT §3.1
+ */
+export function formatCoseStatement(
+  header: SigningHeader,
+  payloadBytes: Uint8Array,
+  signature: Uint8Array,
+): Uint8Array {
+  const bytes = formatCoseSign1(header, payloadBytes, signature)
+  parseStatement(bytes, MEDIA_COSE)
+  return bytes
 }
 
-function parseAlg(alg: string): KeyAlg {
-  if (alg === 'ES256' || alg === 'EdDSA') return alg
-  throw new ProofError('algorithm_unsupported', 'header.alg: neither ES256 nor EdDSA')
+function parseMedia(media: string): StatementMedia {
+  if (media === MEDIA_JOSE || media === MEDIA_COSE) return media
+  throw new ProofError('envelope_unsupported', `statement: neither ${MEDIA_JOSE} nor ${MEDIA_COSE}`)
+}
+
+function openJws(input: Uint8Array | string): Envelope {
+  const compact = typeof input === 'string' ? input : utf8Decode(input, 'statement')
+  const [head = '', body = '', tail = '', ...more] = compact.split('.', 4)
+  const isThree = head !== '' && body !== '' && tail !== '' && more.length === 0
+  check(isThree, 'malformed', 'statement: not three parts of base64url joined by "."')
+  const bytes = typeof input === 'string' ? utf8Encode(input) : input
+  return {
+    bytes,
+    header: jsonObject(parseJson(fromBase64url(head, 'header')), 'header'),
+    payloadBytes: fromBase64url(body, 'payload'),
+    // All of it is ASCII by now, or is refused: a character is a byte.
+    signingInput: bytes.subarray(0, head.length + 1 + body.length),
+    signature: fromBase64url(tail, 'signature'),
+  }
+}
+
+function openCose(input: Uint8Array | string): Envelope {
+  const bytes = coseBytes(input)
+  return { bytes, ...openCoseSign1(bytes) }
+}
+
+function coseBytes(input: Uint8Array | string): Uint8Array {
+  if (typeof input !== 'string') return input
+  throw new ProofError('malformed', `statement: ${MEDIA_COSE} is bytes, not text`)
 }
 
 function checkLength(length: number): void {

@@ -22,7 +22,7 @@ export const ERRORS = {
   // The statement.
   statement_malformed: 'the statement breaks a rule of FORMAT §3, §4 or §6',
   statement_too_large: 'the statement or an attachment is over its limit',
-  envelope_unsupported: 'COSE_Sign1 statements are specified but not read by this release',
+  envelope_unsupported: 'the statement is in an envelope that this release does not read',
   type_unknown: 'no such statement type, or it is not accepted at this route',
   audience_mismatch: 'the statement is addressed to another log',
   signature_invalid: "the signature does not verify under the signer's key",

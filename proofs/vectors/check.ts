@@ -25,7 +25,7 @@ import { openNote, parseVkey } from '../note.ts'
 import type { Primitives } from '../primitives.ts'
 import { openReceipt, parseReceipt } from '../receipt.ts'
 import { isStrictlyContained, parseScope } from '../scope.ts'
-import { parseStatement, verifyStatement } from '../statement.ts'
+import { MEDIA_COSE, parseStatement, receiveStatement, verifyStatement } from '../statement.ts'
 import { verifySvid } from '../svid.ts'
 import { parseTrust } from '../trust.ts'
 
@@ -38,6 +38,7 @@ export const CHECKS: ReadonlyMap<string, (p: Primitives, input: JsonObject) => v
   ['note', checkNote],
   ['head', checkHead],
   ['statement', checkStatement],
+  ['received', (_, input) => checkReceived(input)],
   ['disclosure', checkDisclosure],
   ['entry', (_, input) => checkEntry(input)],
   ['scope', (_, input) => checkScope(input)],
@@ -101,10 +102,18 @@ function checkHead(p: Primitives, input: JsonObject): void {
 }
 
 function checkStatement(p: Primitives, input: JsonObject): void {
-  const statement = parseStatement(string(input, 'statement'), string(input, 'media'))
+  const media = string(input, 'media')
+  const read = media === MEDIA_COSE ? hex : string
+  const statement = parseStatement(read(input, 'statement'), media)
   const spki = hex(input, 'spki')
   const [origin, type] = [string(input, 'origin'), string(input, 'type')]
   verifyStatement(p, statement, { spki, origin, type })
+}
+
+function checkReceived(input: JsonObject): void {
+  const { statement } = receiveStatement(hex(input, 'statement'), string(input, 'media'))
+  const isStored = toHex(statement.bytes) === string(input, 'stored')
+  check(isStored, 'not_canonical', 'received: kept in another form')
 }
 
 function checkDisclosure(p: Primitives, input: JsonObject): void {

@@ -1,4 +1,5 @@
 /** @module Vectors of evidence, put together. */
+import { MEDIA_COSE } from '../statement.ts'
 import { make, type Row } from './generate-bundle.ts'
 import type { VectorCase } from './generate-cases.ts'
 import { CHILD_ID, people, ROOT_ID, type StoryTweaks } from './generate-plot.ts'
@@ -98,8 +99,12 @@ const UNWRITTEN: ReadonlySet<string> = new Set([
   'subjects-of-owner',
 ])
 
+const WRITTEN_LINEAGES: ReadonlySet<string> = new Set(['cose-child-record-signature'])
+
 /** Whether the vector is written to a file. */
 export function isWritten({ folder, name }: Pick<VectorCase, 'folder' | 'name'>): boolean {
+  // The rules are broken in both envelopes, and written in one: what differs is the envelope's, in `statement`.
+  if (folder === 'lineage') return !name.startsWith('cose-') || WRITTEN_LINEAGES.has(name)
   if (folder !== 'evidence') return true
   return name.startsWith('log-') ? WRITTEN_LOGS.has(name) : !UNWRITTEN.has(name)
 }
@@ -127,6 +132,21 @@ export function evidenceCases(): readonly VectorCase[] {
       'the child has another owner than its parent',
       make(otherOwned()),
     ],
+    ['ok-cose', 'ok', 'all of it in COSE', make({ media: MEDIA_COSE })],
+    [
+      'ok-cose-action',
+      'ok',
+      'the action in COSE, all else in JWS',
+      make({ draft: { action: { media: MEDIA_COSE } } }),
+    ],
+    ...BROKEN_RULES.filter(([name]) => name !== 'extension-of-other-log').map(
+      ([name, expect, description, tweaks]): Row => [
+        `log-cose-${name}`,
+        expect,
+        `a log that issued it, in COSE: ${description}`,
+        make({ ...tweaks, media: MEDIA_COSE }),
+      ],
+    ),
     ...BROKEN_RULES.filter(([name]) => name !== 'extension-of-other-log').map(
       ([name, expect, description, tweaks]): Row => [
         `log-${name}`,

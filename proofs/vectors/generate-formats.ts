@@ -10,6 +10,7 @@ import {
   scopeRow,
   SCOPES,
 } from './generate-encodings.ts'
+import { receivedRows } from './generate-received.ts'
 import {
   certificateRows,
   disclosureRows,
@@ -19,6 +20,7 @@ import {
   receiptRows,
   statementRows,
 } from './generate-signed.ts'
+import { coseRows } from './generate-statement-cose.ts'
 import { tellStory } from './generate-story.ts'
 
 function cases(folder: string, specification: string, rows: readonly Row[]): readonly VectorCase[] {
@@ -42,7 +44,8 @@ export function formatCases(): readonly VectorCase[] {
     ...cases('json', 'FORMAT §1.2; RFC 7493; RFC 8785', jsonRows()),
     ...cases('note', 'C2SP signed-note v1.0.0', noteRows(story)),
     ...cases('head', 'FORMAT §11.1; C2SP tlog-checkpoint', headRows(story)),
-    ...cases('statement', 'FORMAT §3', statementRows(story)),
+    ...cases('statement', 'FORMAT §3', [...statementRows(story), ...coseRows()]),
+    ...cases('received', 'FORMAT §3.1', receivedRows()),
     ...cases('disclosure', 'FORMAT §4; RFC 9901 §4.2', disclosureRows()),
     ...cases('entry', 'FORMAT §5, §6', entryRows(story)),
     ...cases('scope', 'FORMAT §7.1', SCOPES.map(scopeRow)),

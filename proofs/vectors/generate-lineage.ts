@@ -5,6 +5,7 @@ import { type JsonObject, jsonString } from '../json.ts'
 import type { CborValue } from '../cbor.ts'
 import { decodeEntry } from '../entry.ts'
 import { formatLineage } from '../lineage.ts'
+import { MEDIA_COSE } from '../statement.ts'
 import type { VectorCase } from './generate-cases.ts'
 import { seeded } from './generate-keys.ts'
 import {
@@ -33,6 +34,13 @@ export function lineageCases(): readonly VectorCase[] {
   const other = tellStory({ origin: 'log.example/logs/other' })
   const rows: readonly (readonly [string, VectorCase['expect'], string, JsonObject])[] = [
     ['ok', 'ok', 'the fetcher, from the owner down', right],
+    ['ok-cose', 'ok', 'all of it in COSE', lineageOf(tellStory({ media: MEDIA_COSE }))],
+    [
+      'ok-cose-parent',
+      'ok',
+      "the owner's record in COSE, the parent's in JWS",
+      lineageOf(tellStory({ draft: { root: { media: MEDIA_COSE } } })),
+    ],
     [
       'ok-depth-0',
       'ok',
@@ -191,6 +199,15 @@ export function lineageCases(): readonly VectorCase[] {
     ...BROKEN_RULES.map(
       ([name, expect, description, tweaks]) =>
         [name, expect, description, lineageOf(tellStory(tweaks))] as const,
+    ),
+    ...BROKEN_RULES.map(
+      ([name, expect, description, tweaks]) =>
+        [
+          `cose-${name}`,
+          expect,
+          `in COSE: ${description}`,
+          lineageOf(tellStory({ ...tweaks, media: MEDIA_COSE })),
+        ] as const,
     ),
   ]
   return rows.map(([name, expect, description, input]) => ({

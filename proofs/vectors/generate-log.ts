@@ -4,6 +4,7 @@
  */
 import { concatBytes, toBase64url, utf8Decode, utf8Encode } from '../bytes.ts'
 import { type CborMap, type CborValue, encodeCbor } from '../cbor.ts'
+import { openCoseSign1 } from '../cose.ts'
 import { formatEvidence } from '../evidence-bundle.ts'
 import { formatHeadBody } from '../head.ts'
 import { canonicalJson, type JsonObject, type JsonValue } from '../json.ts'
@@ -12,6 +13,8 @@ import { noblePrimitives as p } from '../noble.ts'
 import { formatNote, NOTE_ED25519, noteKey, type NoteKey } from '../note.ts'
 import type { Hash } from '../primitives.ts'
 import type { Receipt } from '../receipt.ts'
+import { MEDIA_COSE, MEDIA_JOSE, type StatementMedia } from '../statement.ts'
+import { coseBytes, coseHeader, signCose } from './generate-cose.ts'
 import { vectorKey, type VectorKey } from './generate-keys.ts'
 
 /** One entry, before it is signed and linked. */
@@ -26,6 +29,8 @@ export interface EntryDraft {
   readonly subjects: readonly string[]
   readonly timeMs: number
   readonly disclosures?: readonly string[]
+  /** Default: JWS. */
+  readonly media?: StatementMedia
   /** Instead of the links that follow. */
   readonly links?: readonly CborValue[]
 }
@@ -66,7 +71,7 @@ export class VectorLog {
         [1, index],
         [2, draft.kind],
         [3, draft.timeMs],
-        [4, ['application/jose', statement]],
+        [4, [draft.media ?? MEDIA_JOSE, statement]],
         [5, new Map([[0, index], ...draft.prepared])],
         [6, draft.outcome],
         [7, links],
@@ -146,10 +151,19 @@ export function signStatement(origin: string, draft: EntryDraft): Uint8Array {
     jti: `${kind}-${timeMs}`,
     ...draft.header,
   }
-  const kept = Object.entries(header).filter(([, value]) => value !== null)
-  const parts: readonly JsonValue[] = [Object.fromEntries(kept), draft.payload]
+  const kept = Object.fromEntries(Object.entries(header).filter(([, value]) => value !== null))
+  if (draft.media === MEDIA_COSE) {
+    return coseBytes(signCose(by, coseHeader(kept), canonicalJson(draft.payload)))
+  }
+  const parts: readonly JsonValue[] = [kept, draft.payload]
   const signed = utf8Encode(parts.map((part) => toBase64url(canonicalJson(part))).join('.'))
   return concatBytes(signed, utf8Encode(`.${toBase64url(by.sign(signed))}`))
+}
+
+/** What the content digest of a statement of `signStatement` is over. */
+export function contentOf(statement: Uint8Array, media: StatementMedia = MEDIA_JOSE): Uint8Array {
+  if (media === MEDIA_COSE) return openCoseSign1(statement).signingInput
+  return statement.subarray(0, statement.lastIndexOf(0x2e))
 }
 
 /** The root over leaf hashes (RFC 9162 §2.1.1). */

@@ -9,6 +9,7 @@ import { disclosureDigest, makeDisclosure } from '../disclosure.ts'
 import type { JsonObject, JsonValue } from '../json.ts'
 import { noblePrimitives as p } from '../noble.ts'
 import type { Hash } from '../primitives.ts'
+import type { StatementMedia } from '../statement.ts'
 import type { SvidExtension } from '../svid-extension.ts'
 import type { TrustAnchor } from '../trust.ts'
 import { type CertificateDraft, nameOf } from './generate-certificate.ts'
@@ -90,6 +91,8 @@ type PerAgent<T> = Readonly<{ root?: T; child?: T }>
 /** How the story differs from the right one. */
 export interface StoryTweaks {
   readonly origin?: string
+  /** The envelope of every step. Default: JWS. */
+  readonly media?: StatementMedia
   readonly payload?: PerStep<JsonObject>
   readonly header?: PerStep<JsonObject>
   readonly signer?: PerStep<VectorKey>

@@ -3,6 +3,7 @@ import { concatBytes, fromHex, toHex, utf8Decode, utf8Encode } from '../bytes.ts
 import type { JsonObject } from '../json.ts'
 import { formatVkey } from '../note.ts'
 import { formatReceipt } from '../receipt.ts'
+import { MEDIA_COSE, MEDIA_JOSE } from '../statement.ts'
 import type { Expect, Row } from './generate-encodings.ts'
 import { vectorKey } from './generate-keys.ts'
 import { signStatement } from './generate-log.ts'
@@ -150,12 +151,11 @@ export function statementRows(story: Story): readonly Row[] {
       make(sign({ ...agent, seq: 1 }, ecdsa), { spki: toHex(ecdsa.spki) }),
     ],
     [
-      'cose',
+      'media-unknown',
       'envelope_unsupported',
-      'the envelope that is not read yet',
-      make(right, { media: 'application/cose' }),
+      'another media type',
+      make(right, { media: 'text/plain' }),
     ],
-    ['media-unknown', 'malformed', 'another media type', make(right, { media: 'text/plain' })],
     [
       'aud-other',
       'audience_mismatch',
@@ -280,6 +280,7 @@ export function entryRows({ log }: Story): readonly Row[] {
     { entry: text },
   ]
   const kindHex = toHex(utf8Encode('action'))
+  const { log: inCose } = tellStory({ media: MEDIA_COSE })
   return [
     ...log.entries.map(
       (one, at): Row => row(`ok-${at}`, 'ok', `entry ${at} of the story`, toHex(one)),
@@ -303,6 +304,19 @@ export function entryRows({ log }: Story): readonly Row[] {
       'ok',
       'a kind that nobody knows: what all entries share holds',
       entry.replace(`66${kindHex}`, `66${toHex(utf8Encode('motion'))}`),
+    ),
+    row('ok-cose', 'ok', 'an action in COSE', toHex(inCose.entries[8] ?? new Uint8Array())),
+    row(
+      'media-of-other-envelope',
+      'malformed',
+      'a JWS that is said to be COSE',
+      entry.replace(toHex(utf8Encode(MEDIA_JOSE)), toHex(utf8Encode(MEDIA_COSE))),
+    ),
+    row(
+      'media-unknown',
+      'malformed',
+      'another media type',
+      entry.replace(toHex(utf8Encode(MEDIA_JOSE)), toHex(utf8Encode('application/cbor'))),
     ),
     row(
       'type-of-other-kind',

@@ -16,7 +16,7 @@ import { parseScope } from '../scope.ts'
 import { encodeSvidExtension } from '../svid-extension.ts'
 import { type CertificateDraft, tlv, writeCertificate } from './generate-certificate.ts'
 import { seeded, type VectorKey } from './generate-keys.ts'
-import { type EntryDraft, signStatement } from './generate-log.ts'
+import { contentOf, type EntryDraft, signStatement } from './generate-log.ts'
 import {
   ACTION,
   ACTION_DISCLOSURES,
@@ -66,7 +66,7 @@ export const STEPS: ReadonlyMap<StepName, (story: Story) => number> = new Map([
 
 /** Applies what the tweaks say about a step. */
 function tweaked(story: Story, name: StepName, draft: EntryDraft): EntryDraft {
-  const { payload, header, signer, prepared, outcome, draft: parts } = story.tweaks
+  const { payload, header, signer, prepared, outcome, media, draft: parts } = story.tweaks
   return {
     ...draft,
     by: signer?.[name] ?? draft.by,
@@ -74,6 +74,7 @@ function tweaked(story: Story, name: StepName, draft: EntryDraft): EntryDraft {
     payload: { ...draft.payload, ...payload?.[name] },
     prepared: patchedMap(draft.prepared, prepared?.[name]),
     outcome: patchedMap(draft.outcome, outcome?.[name]),
+    ...(media === undefined ? {} : { media }),
     ...parts?.[name],
   }
 }
@@ -223,7 +224,7 @@ function tellIssuance(story: Story, name: 'root' | 'child'): number {
     timeMs,
   })
   const statement = signStatement(log.origin, draft)
-  const digest = p.sha256(statement.subarray(0, statement.lastIndexOf(0x2e)))
+  const digest = p.sha256(contentOf(statement, draft.media))
   const size = Number(draft.payload['size'])
   const delegation = encodeSvidExtension(p, {
     recordDigest: digest,

@@ -95,10 +95,10 @@ function splitOf(size: number): number {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const folder = fileURLToPath(new URL('../../vectors/', import.meta.url))
+  const files = generateVectors()
   for (const name of [...CHECKS.keys()].map((one) => one.split('/')[0] ?? one)) {
     rmSync(join(folder, name), { recursive: true, force: true })
   }
-  const files = generateVectors()
   for (const [path, text] of files) {
     mkdirSync(dirname(join(folder, path)), { recursive: true })
     writeFileSync(join(folder, path), text)

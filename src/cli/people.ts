@@ -8,6 +8,7 @@ import {
   acceptClock,
   activatePolicy,
   type Enrolment,
+  type Envelope,
   enrollOperator,
   enrollOwner,
   enrollReader,
@@ -25,11 +26,14 @@ import { readPublicKeyFile } from '../keys.ts'
 import { type Call, type Command, type ExitCode, type Io, readCall, UsageError } from './command.ts'
 import { givenPassphrase } from './passphrase.ts'
 
-/** Flags of every command that signs. */
+/** Flags of every command that signs, a request or a statement. */
 export const COMMON = ['url', 'trust', 'key', 'passphrase-file', 'passphrase-fd'] as const
+/** Flags of those that sign a statement. */
+const SIGNS = [...COMMON, 'envelope'] as const
 /** How they are used. */
 export const COMMON_USAGE =
   '--url URL --trust ANCHOR|FILE --key KEY [--passphrase-file F | --passphrase-fd N] [--json]'
+const SIGNS_USAGE = `${COMMON_USAGE} [--envelope jws|cose]`
 
 interface Session {
   readonly client: TrustWarden
@@ -47,8 +51,16 @@ export async function connect(call: Call): Promise<Session> {
   const client = await TrustWarden.connect({
     url: call.required('url'),
     trust: readTrust(call.required('trust')),
+    envelope: envelopeOf(call),
   })
   return { client, key }
+}
+
+function envelopeOf(call: Call): Envelope {
+  const envelope = call.optional('envelope') ?? 'jws'
+  if (envelope !== 'jws' && envelope !== 'cose')
+    throw new UsageError(`--envelope is "${envelope}", jws or cose is needed`)
+  return envelope
 }
 
 function roleOf(call: Call): 'operator' | 'owner' {
@@ -73,11 +85,11 @@ const PENDING_HELP =
 
 /** See the module. */
 export const enroll: Command = {
-  usage: `enroll owner|reader|operator PUB [--pattern P …] | enroll join INDEX  ${COMMON_USAGE}`,
+  usage: `enroll owner|reader|operator PUB [--pattern P …] | enroll join INDEX  ${SIGNS_USAGE}`,
   summary: "an operator enrols an owner, a reader or an operator, or signs another's proposal",
   run: async (args, io) => {
     const call = readCall(args, {
-      values: COMMON,
+      values: SIGNS,
       repeated: ['pattern'],
       switches: ['json'],
       operands: [2, 2],
@@ -103,11 +115,11 @@ export const enroll: Command = {
 export const revoke: Command = {
   usage:
     'revoke spiffe://…/inst-… | agent:spiffe://… | owner:KID  [--as operator|owner] ' +
-    `[--reason compromised|superseded|ceased|unspecified] ${COMMON_USAGE}`,
+    `[--reason compromised|superseded|ceased|unspecified] ${SIGNS_USAGE}`,
   summary: 'stop an agent instance, an agent by name, or all agents of an owner, now',
   run: async (args, io) => {
     const call = readCall(args, {
-      values: [...COMMON, 'as', 'reason'],
+      values: [...SIGNS, 'as', 'reason'],
       switches: ['json'],
       operands: [1, 1],
     })
@@ -131,11 +143,11 @@ export const revoke: Command = {
 
 /** See the module. */
 export const erase: Command = {
-  usage: `erase INDEX … [--as operator|owner] ${COMMON_USAGE}`,
+  usage: `erase INDEX … [--as operator|owner] ${SIGNS_USAGE}`,
   summary: 'erase the disclosures of entries; their proofs still verify',
   run: async (args, io) => {
     const call = readCall(args, {
-      values: [...COMMON, 'as'],
+      values: [...SIGNS, 'as'],
       switches: ['json'],
       operands: [1, 100],
     })
@@ -153,11 +165,11 @@ export const erase: Command = {
 
 /** See the module. */
 export const policy: Command = {
-  usage: `policy activate --wasm FILE --data FILE --revision TEXT ${COMMON_USAGE}`,
+  usage: `policy activate --wasm FILE --data FILE --revision TEXT ${SIGNS_USAGE}`,
   summary: 'an operator puts a policy in force; the log proves which one governed each decision',
   run: async (args, io) => {
     const call = readCall(args, {
-      values: [...COMMON, 'wasm', 'data', 'revision'],
+      values: [...SIGNS, 'wasm', 'data', 'revision'],
       switches: ['json'],
       operands: [1, 1],
     })
@@ -176,10 +188,10 @@ export const policy: Command = {
 
 /** See the module. */
 export const clock: Command = {
-  usage: `clock accept ${COMMON_USAGE}`,
+  usage: `clock accept ${SIGNS_USAGE}`,
   summary: 'an operator accepts a wall clock that jumped, so that intake goes on',
   run: async (args, io) => {
-    const call = readCall(args, { values: COMMON, switches: ['json'], operands: [1, 1] })
+    const call = readCall(args, { values: SIGNS, switches: ['json'], operands: [1, 1] })
     if (call.operands[0] !== 'accept') throw new UsageError('only "clock accept" is known')
     const { client, key } = await connect(call)
     return report(call, io, await acceptClock(client, key))

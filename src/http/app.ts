@@ -9,10 +9,11 @@ import {
   type FastifyRequest,
   fastify,
 } from 'fastify'
+import type { JsonValue } from '@trustwarden/proofs'
 import { nativePrimitives } from '../crypto.ts'
 import { ServiceError } from '../errors.ts'
 import type { Principal } from '../ledger/contract.ts'
-import { parseBody, REQUEST_BYTES_MAX } from './body.ts'
+import { BODY_MEDIA, formatCbor, parseBody, REQUEST_BYTES_MAX, STATEMENT_MEDIA } from './body.ts'
 import { openCredential } from './credential.ts'
 import { loggingOptions } from './logging.ts'
 import { openapi, pathOf } from './openapi.ts'
@@ -127,6 +128,21 @@ function callersId(request: FastifyRequest): string | undefined {
   return typeof id === 'string' && /^[\x21-\x7e]{1,128}$/.test(id) ? id : undefined
 }
 
+/** Whether the caller lists CBOR among what it takes. */
+function wantsCbor({ headers }: FastifyRequest): boolean {
+  return /(?:^|,)\s*application\/cbor\s*(?:,|$)/i.test(headers.accept ?? '')
+}
+
+/** Whether an answer would go out as JSON: neither a file nor a problem document. */
+function isJson(reply: FastifyReply, answer: unknown): answer is JsonValue {
+  return typeof answer === 'object' && !reply.hasHeader('content-type')
+}
+
+function sendCbor(reply: FastifyReply, answer: JsonValue): Buffer {
+  reply.type('application/cbor')
+  return Buffer.from(formatCbor(answer))
+}
+
 function mount(app: FastifyInstance, parts: HttpParts, name: RouteName, path: string): void {
   app.route({
     method: ROUTES[name].method,
@@ -141,7 +157,8 @@ function mount(app: FastifyInstance, parts: HttpParts, name: RouteName, path: st
     },
     handler: async (request, reply) => {
       const allowed = { ...authorize(parts, name, request), reply }
-      return HANDLERS[name](parts, allowed)
+      const answer = await HANDLERS[name](parts, allowed)
+      return wantsCbor(request) && isJson(reply, answer) ? sendCbor(reply, answer) : answer
     },
     onResponse: async (request, reply) => {
       const { statusCode: status, elapsedTime: ms } = reply
@@ -159,7 +176,7 @@ function asServiceError(error: unknown): unknown {
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE')
     return new ServiceError(
       'media_type_unsupported',
-      'content type is neither application/json nor application/cbor',
+      `content type is none of ${[...BODY_MEDIA, ...STATEMENT_MEDIA].join(', ')}`,
     )
   if (code === 'FST_ERR_BAD_URL')
     return new ServiceError('request_malformed', 'the path is not well-formed')
@@ -215,7 +232,7 @@ function refuseBytes(error: NodeJS.ErrnoException, socket: Socket): void {
 
 function readBodies(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
-  for (const media of ['application/json', 'application/cbor'])
+  for (const media of [...BODY_MEDIA, ...STATEMENT_MEDIA])
     app.addContentTypeParser(media, { parseAs: 'buffer' }, (_request, body, done) => {
       try {
         done(null, parseBody(body as Buffer, media))

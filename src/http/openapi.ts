@@ -1,14 +1,19 @@
 /**
  * @module The OpenAPI 3.1 description, made from the same tables that the routes, roles and errors are made from.
  */
-import type { JsonObject, JsonValue } from '@trustwarden/proofs'
+import { type JsonObject, type JsonValue, MEDIA_JOSE } from '@trustwarden/proofs'
 import { ERRORS } from '../errors.ts'
-import { REQUEST_BYTES_MAX, REQUEST_STATEMENTS_MAX } from './body.ts'
+import { BODY_MEDIA, REQUEST_BYTES_MAX, REQUEST_STATEMENTS_MAX, STATEMENT_MEDIA } from './body.ts'
 import { type Role, ROLES, ROUTES, type Route, type RouteName } from './roles.ts'
 
 const text = { type: 'string' } as const
 const base64url = { type: 'string', pattern: '^[A-Za-z0-9_-]*$' } as const
 const integer = { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER } as const
+
+const emptied = {
+  const: true,
+  description: 'There if an unprotected header came with the statement: the log does not keep it',
+} as const
 
 const SCHEMAS = {
   Submitted: {
@@ -16,7 +21,12 @@ const SCHEMAS = {
     required: ['statement'],
     additionalProperties: false,
     properties: {
-      statement: { ...text, description: 'Compact JWS (FORMAT §3)', maxLength: 32_768 },
+      statement: {
+        ...text,
+        description: 'Compact JWS, or a COSE_Sign1 in base64url, in CBOR as bytes (FORMAT §3)',
+        maxLength: 43_691,
+      },
+      media: { enum: STATEMENT_MEDIA, default: MEDIA_JOSE, description: 'The envelope' },
       disclosures: { type: 'array', maxItems: 16, items: base64url, description: 'FORMAT §4' },
       attachments: {
         type: 'array',
@@ -47,6 +57,7 @@ const SCHEMAS = {
       kind: text,
       outcome: { ...text, description: 'The result word of FORMAT §6' },
       repeated: { type: 'boolean' },
+      unprotected_emptied: emptied,
       receipt: { $ref: '#/components/schemas/Receipt' },
       answer: { type: 'object' },
       problem: { $ref: '#/components/schemas/Problem' },
@@ -83,6 +94,7 @@ const ANSWERS: Partial<Record<RouteName, JsonValue>> = {
       receipt: { $ref: '#/components/schemas/Receipt' },
       lineage: { type: 'object' },
       repeated: { type: 'boolean' },
+      unprotected_emptied: emptied,
     },
   },
   chain: {
@@ -105,6 +117,7 @@ const ANSWERS: Partial<Record<RouteName, JsonValue>> = {
           obligations: { type: 'array', description: 'What the policy asks of whoever enforces' },
           repeated: { type: 'boolean' },
           index: integer,
+          unprotected_emptied: emptied,
           receipt: { $ref: '#/components/schemas/Receipt' },
         },
       },
@@ -114,17 +127,22 @@ const ANSWERS: Partial<Record<RouteName, JsonValue>> = {
 
 const REQUESTS: Partial<Record<RouteName, JsonValue>> = {
   statements: {
-    type: 'object',
-    required: ['statements'],
-    additionalProperties: false,
-    properties: {
-      statements: {
-        type: 'array',
-        minItems: 1,
-        maxItems: REQUEST_STATEMENTS_MAX,
-        items: { $ref: '#/components/schemas/Submitted' },
+    oneOf: [
+      {
+        type: 'object',
+        required: ['statements'],
+        additionalProperties: false,
+        properties: {
+          statements: {
+            type: 'array',
+            minItems: 1,
+            maxItems: REQUEST_STATEMENTS_MAX,
+            items: { $ref: '#/components/schemas/Submitted' },
+          },
+        },
       },
-    },
+      { $ref: '#/components/schemas/Submitted' },
+    ],
   },
   agents: { $ref: '#/components/schemas/Submitted' },
   evaluation: { $ref: '#/components/schemas/Submitted' },
@@ -140,6 +158,11 @@ const MEDIA: Partial<Record<RouteName, string>> = {
   hashTile: 'application/octet-stream',
   entryBundle: 'application/octet-stream',
   metrics: 'text/plain',
+}
+
+/** A body that is a statement with nothing beside it. */
+const ALONE: JsonObject = {
+  schema: { description: 'One statement as it is, with nothing beside it (FORMAT §3.1)' },
 }
 
 /** Path of a route with the log's prefix filled in. */
@@ -173,19 +196,22 @@ function operation(name: RouteName, route: Route, path: string): JsonObject {
           requestBody: {
             required: true,
             description: `At most ${REQUEST_BYTES_MAX} bytes.`,
-            content: {
-              'application/json': { schema: request },
-              'application/cbor': { schema: request },
-            },
+            content: Object.fromEntries([
+              ...BODY_MEDIA.map((media) => [media, { schema: request }]),
+              ...STATEMENT_MEDIA.map((media) => [media, ALONE]),
+            ]),
           },
         }),
     security: route.by === 'read' && route.access.none === '-' ? [{ credential: [] }] : [],
     responses: {
       '200': {
         description: 'Done',
-        content: {
-          [MEDIA[name] ?? 'application/json']: { schema: ANSWERS[name] ?? { type: 'object' } },
-        },
+        content: Object.fromEntries(
+          (MEDIA[name] === undefined ? BODY_MEDIA : [MEDIA[name]]).map((media) => [
+            media,
+            { schema: ANSWERS[name] ?? { type: 'object' } },
+          ]),
+        ),
       },
       default: {
         description: 'Refused (RFC 9457)',

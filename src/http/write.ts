@@ -10,7 +10,7 @@ import {
 } from '@trustwarden/proofs'
 import { isErrorCode, ServiceError } from '../errors.ts'
 import type { SubmitResult } from '../ledger/log.ts'
-import { readStatements, readSubmitted, type Submitted } from './body.ts'
+import { type BodyValue, readStatements, readSubmitted, type Submitted } from './body.ts'
 import { lineageOf } from './lineage.ts'
 import { outcomeWord } from './outcome.ts'
 import type { Allowed, HttpParts } from './parts.ts'
@@ -53,7 +53,7 @@ async function register(
 ): Promise<SubmitResult> {
   const { statements } = parts.metrics
   try {
-    const { statement, disclosures, pinned, csr } = submitted
+    const { statement, media, disclosures, pinned, csr } = submitted
     const result = await parts.log.submit({
       statement,
       disclosures,
@@ -61,6 +61,7 @@ async function register(
       types: TYPES[route],
       signers: SIGNERS[route],
       source: request.raw.socket,
+      ...(media === undefined ? {} : { media }),
       ...(csr === undefined ? {} : { csr }),
     })
     statements.inc({ kind: result.kind, result: outcomeWord(result.outcome) })
@@ -73,10 +74,14 @@ async function register(
 
 const asJson = (value: unknown): JsonValue => value as JsonValue
 
+/** Says that the log does not keep the unprotected header that a statement came with (FORMAT §3.1). */
+const emptied = (result: SubmitResult): JsonObject =>
+  result.emptied === true ? { unprotected_emptied: true } : {}
+
 async function oneOfMany(
   parts: HttpParts,
   { request }: Allowed,
-  value: JsonValue,
+  value: BodyValue,
   place: number,
 ): Promise<JsonValue> {
   try {
@@ -88,6 +93,7 @@ async function oneOfMany(
       kind: result.kind,
       outcome: outcomeWord(result.outcome),
       repeated: result.repeated,
+      ...emptied(result),
       receipt: receiptObject(result.receipt),
       ...(result.extra === undefined ? {} : { answer: result.extra }),
     }
@@ -116,7 +122,14 @@ export async function agents(parts: HttpParts, { request, reply }: Allowed): Pro
   if (result.kind === 'agent.refuse') {
     const document = problemOf(refusal(outcomeWord(result.outcome)))
     reply.code(document.status).type('application/problem+json')
-    return { ...asObject(asJson(document)), request_id: request.id, index: result.index, receipt }
+    const { index } = result
+    return {
+      ...asObject(asJson(document)),
+      request_id: request.id,
+      index,
+      ...emptied(result),
+      receipt,
+    }
   }
   const instance = issuedInstance(result)
   const agent = parts.agents.find(parts.log.view(), instance)
@@ -126,6 +139,7 @@ export async function agents(parts: HttpParts, { request, reply }: Allowed): Pro
     instance,
     index: result.index,
     repeated: result.repeated,
+    ...emptied(result),
     ...asObject(result.extra ?? {}),
     ca: parts.roots.map((root) => toBase64url(root)),
     receipt,
@@ -134,8 +148,8 @@ export async function agents(parts: HttpParts, { request, reply }: Allowed): Pro
 }
 
 /** What the body parser made of the body; a request without one has none. */
-function bodyOf(body: unknown): JsonValue {
-  return body === undefined ? null : (body as JsonValue)
+function bodyOf(body: unknown): BodyValue {
+  return body === undefined ? null : (body as BodyValue)
 }
 
 /** The child: the first subject of an `agent.issue` entry (FORMAT §6). */
@@ -164,6 +178,7 @@ export async function evaluation(parts: HttpParts, { request }: Allowed): Promis
     context: {
       ...asObject(answer['context'] ?? {}),
       index: result.index,
+      ...emptied(result),
       receipt: receiptObject(result.receipt),
     },
   }

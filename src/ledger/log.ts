@@ -105,6 +105,8 @@ export interface SubmitResult {
   readonly receipt: Receipt
   /** Whether it was registered before, and is answered with its entry again. */
   readonly repeated: boolean
+  /** There if the statement came with an unprotected header, which the log does not keep. */
+  readonly emptied?: true
   /** What the handler adds: a permit, a certificate, a lineage. */
   readonly extra?: JsonValue
   /** Ledger time of the entry, ms. */
@@ -296,8 +298,11 @@ export class Log {
     const { lane } = read.handler
     if (lane === 'normal' && this.#guard.isStopped()) throw clockStopped(this.#guard)
     try {
-      if (lane === 'normal' || read.source === undefined) return await this.#register(read)
-      return await this.#registerInTurn(read, read.source)
+      const result =
+        lane === 'normal' || read.source === undefined
+          ? await this.#register(read)
+          : await this.#registerInTurn(read, read.source)
+      return read.emptied ? { ...result, emptied: true } : result
     } catch (thrown) {
       throw this.#answerable(thrown)
     }

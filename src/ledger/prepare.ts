@@ -4,14 +4,13 @@
  */
 import {
   DISCLOSURES_BYTES_MAX,
-  MEDIA_JOSE,
   ProofError,
   STATEMENT_BYTES_MAX,
   checkUnsigned,
   contentDigest,
   matchDisclosures,
   namedKey,
-  parseStatement,
+  receiveStatement,
 } from '@trustwarden/proofs'
 import type { ProofErrorCode, Statement } from '@trustwarden/proofs'
 import { nativePrimitives } from '../crypto.ts'
@@ -35,7 +34,7 @@ import type { SignatureCheck, SignatureVerifier } from './verify.ts'
 /** What a caller hands in: one statement as bytes, and what travels beside it. */
 export interface Submitted {
   readonly statement: Uint8Array | string
-  /** Default: `application/jose`. */
+  /** The media type of its envelope. Default: `application/jose`. */
   readonly media?: string
   readonly disclosures?: readonly string[]
   /** DER of the PKCS#10 request (`agent.issue`). */
@@ -88,6 +87,8 @@ export interface Read {
   readonly bytes: number
   readonly signers: readonly string[] | undefined
   readonly source: object | undefined
+  /** Whether the statement came with an unprotected header, which was emptied. */
+  readonly emptied: boolean
 }
 
 /**
@@ -107,8 +108,8 @@ export function readSubmitted(
   checkLimit(csr?.length ?? 0, CSR_BYTES_MAX, 'the certificate request')
   const pinnedBytes = pinned.reduce((sum, { length }) => sum + length, 0)
   checkLimit(pinnedBytes, PINNED_BYTES_MAX, 'the attachments')
-  const statement = inServiceWords(() =>
-    parseStatement(submitted.statement, submitted.media ?? MEDIA_JOSE),
+  const { statement, emptied } = inServiceWords(() =>
+    receiveStatement(submitted.statement, submitted.media),
   )
   const { type } = statement.header
   const handler = handlers.get(type)
@@ -127,7 +128,7 @@ export function readSubmitted(
     ...(csr !== undefined && { csr }),
   }
   const { signers, source } = submitted
-  return { incoming, handler, bytes, signers, source }
+  return { incoming, handler, bytes, signers, source, emptied }
 }
 
 /** Why what comes with a statement is not for its type, or undefined: `attachment_invalid`. */

@@ -58,7 +58,8 @@ async function submit(
   draft: StatementDraft,
   options: CallOptions & Attachments = {},
 ): Promise<Registered> {
-  return client.submit('statements', signStatement(signer, client.origin, draft), options)
+  const { origin, envelope } = client
+  return client.submit('statements', signStatement(signer, origin, { ...draft, envelope }), options)
 }
 
 function spkiOf({ key }: Enrolment): Uint8Array {
@@ -218,7 +219,7 @@ export async function joinProposal(
   const { header, payloadBytes } = inSdkWords('answer_malformed', 'proposal', () =>
     parseEntryStatement(entry),
   )
-  const draft = { type: header.type, subject: header.sub }
+  const draft = { type: header.type, subject: header.sub, envelope: client.envelope }
   const signed: SignedStatement = signPayload(
     signer,
     client.origin,

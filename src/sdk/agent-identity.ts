@@ -305,7 +305,8 @@ export class AgentIdentity {
   }
 
   #sign(draft: Parameters<typeof signStatement>[2]): SignedStatement {
-    return signStatement(this.#signer, this.client.origin, draft)
+    const { origin, envelope } = this.client
+    return signStatement(this.#signer, origin, { ...draft, envelope })
   }
 
   #signAction(event: ActionRecord): SignedStatement {
@@ -378,6 +379,7 @@ function signRecord(
     return signStatement(origin.signer, client.origin, {
       type: 'agent.issue',
       subject: id,
+      envelope: client.envelope,
       payload: {
         trust_domain: trustDomain,
         parent,

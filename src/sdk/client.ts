@@ -34,7 +34,13 @@ import { inSdkWords, TrustWardenError } from './errors.ts'
 import { type Attachments, batchesOf, frame, type Frame } from './frame.ts'
 import { Heads } from './heads.ts'
 import { createPrimitives } from './primitives.ts'
-import { type SignedStatement, signRead, type StatementSigner } from './statement.ts'
+import {
+  type Envelope,
+  mediaOf,
+  type SignedStatement,
+  signRead,
+  type StatementSigner,
+} from './statement.ts'
 import { type HttpAnswer, isRetried, Transport } from './transport.ts'
 
 /** What a single call may be told. */
@@ -71,6 +77,8 @@ export class TrustWarden {
   readonly trust: Trust
   readonly heads: Heads
   readonly primitives: Primitives
+  /** In which envelope agents and people sign through this client. */
+  readonly envelope: Envelope
   readonly #base: URL
   readonly #transport: Transport
 
@@ -82,6 +90,7 @@ export class TrustWarden {
     readonly trust: Trust
     readonly genesis: Genesis
     readonly genesisEntry: Uint8Array
+    readonly envelope: Envelope
   }) {
     this.#base = parts.base
     this.#transport = parts.transport
@@ -90,6 +99,7 @@ export class TrustWarden {
     this.trust = parts.trust
     this.genesis = parts.genesis
     this.genesisEntry = parts.genesisEntry
+    this.envelope = parts.envelope
     this.origin = parts.genesis.origin
   }
 
@@ -114,7 +124,9 @@ export class TrustWarden {
     )
     const genesis = openGenesis(primitives, log, genesisEntry)
     const heads = new Heads(primitives, options.headIntervalMs ?? 1000)
-    const parts = { base, transport, primitives, heads, trust, genesis, genesisEntry }
+    const { envelope = 'jws' } = options
+    mediaOf(envelope)
+    const parts = { base, transport, primitives, heads, trust, genesis, genesisEntry, envelope }
     const client = new TrustWarden(parts)
     await client.checkpoint()
     return client

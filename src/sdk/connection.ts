@@ -18,6 +18,7 @@ import {
   verifyStatement,
 } from '@trustwarden/proofs'
 import { inSdkWords, TrustWardenError } from './errors.ts'
+import type { Envelope } from './statement.ts'
 import type { TransportOptions } from './transport.ts'
 
 /** How a client is made. */
@@ -30,6 +31,8 @@ export interface ConnectOptions extends TransportOptions {
   readonly origin?: string
   /** Permits `http:` to a host that is not this machine: statements are signed, but not hidden. */
   readonly allowPlaintext?: boolean
+  /** In which envelope agents and people sign through this client; JWS by default. */
+  readonly envelope?: Envelope
   /** How often, at most, heads are connected by consistency proofs, in ms; 1,000 by default. */
   readonly headIntervalMs?: number
 }

@@ -1,7 +1,7 @@
 /**
  * @module Requests that carry statements: the JSON of one, and many in as few requests as their size permits.
  */
-import { toBase64url } from '@trustwarden/proofs'
+import { MEDIA_JOSE, toBase64url } from '@trustwarden/proofs'
 import type { SignedStatement } from './statement.ts'
 
 /** Statements of one request, and bytes of it with room for its frame. */
@@ -25,6 +25,7 @@ export function frame(signed: SignedStatement, attachments: Attachments = {}): s
   const { csr, pinned = [] } = attachments
   return JSON.stringify({
     statement: signed.text,
+    ...(signed.statement.media === MEDIA_JOSE ? {} : { media: signed.statement.media }),
     ...(signed.disclosures.length === 0 ? {} : { disclosures: signed.disclosures }),
     ...(pinned.length === 0 ? {} : { attachments: pinned.map(toBase64url) }),
     ...(csr === undefined ? {} : { csr: toBase64url(csr) }),

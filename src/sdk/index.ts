@@ -46,6 +46,7 @@ export { PersonKey, type PersonRole } from './person.ts'
 export { type ProvenEntry, Reader } from './reader.ts'
 export type { SigningKey } from './signing-key.ts'
 export {
+  type Envelope,
   type SignedStatement,
   signRead,
   signStatement,

@@ -6,21 +6,28 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import {
   canonicalJson,
   disclosureDigest,
+  formatCoseStatement,
   formatStatement,
   type JsonObject,
   type JsonValue,
   makeDisclosure,
+  MEDIA_COSE,
+  MEDIA_JOSE,
   noblePrimitives,
   parseStatement,
   SALT_BYTES_MIN,
   type SigningHeader,
   signingInput,
   type Statement,
+  type StatementMedia,
   toBase64url,
   utf8Encode,
 } from '@trustwarden/proofs'
-import { inSdkWords } from './errors.ts'
+import { inSdkWords, TrustWardenError } from './errors.ts'
 import type { SigningKey } from './signing-key.ts'
+
+/** How a statement is wrapped (FORMAT §3.1): JWS compact serialization, or COSE_Sign1. They mean the same. */
+export type Envelope = 'jws' | 'cose'
 
 /** Who signs. */
 export interface StatementSigner {
@@ -42,10 +49,13 @@ export interface StatementDraft {
   readonly disclosed?: Readonly<Record<string, JsonValue | undefined>>
   /** Event id; drawn if absent. */
   readonly jti?: string
+  /** JWS by default. */
+  readonly envelope?: Envelope
 }
 
 /** A statement that was signed, with what travels beside it. */
 export interface SignedStatement {
+  /** As a request in JSON carries it: the JWS, or base64url of the COSE_Sign1. */
   readonly text: string
   readonly disclosures: readonly string[]
   readonly statement: Statement
@@ -53,6 +63,18 @@ export interface SignedStatement {
 }
 
 const READ_TYP = 'vnd.trustwarden.read'
+
+/**
+ * The media type of an envelope. A caller in JavaScript may say anything: what is not known is not signed as something
+ * else.
+ *
+ * @throws TrustWardenError `argument_invalid`
+ */
+export function mediaOf(envelope: Envelope = 'jws'): StatementMedia {
+  if (envelope === 'jws') return MEDIA_JOSE
+  if (envelope === 'cose') return MEDIA_COSE
+  throw new TrustWardenError('argument_invalid', 'envelope: must be jws or cose')
+}
 
 /** Draws an event id that no issuer draws twice. */
 export function drawEventId(): string {
@@ -89,7 +111,7 @@ export function commitments(disclosures: readonly string[]): JsonObject {
 export function signPayload(
   signer: StatementSigner,
   origin: string,
-  draft: Pick<StatementDraft, 'type' | 'subject' | 'jti'>,
+  draft: Pick<StatementDraft, 'type' | 'subject' | 'jti' | 'envelope'>,
   payload: Uint8Array,
   disclosures: readonly string[],
 ): SignedStatement {
@@ -106,9 +128,15 @@ export function signPayload(
       jti: draft.jti ?? drawEventId(),
       ...(nextSeq === undefined ? {} : { seq: nextSeq() }),
     }
-    const signature = key.sign(signingInput(header, payload))
-    const text = formatStatement(header, payload, signature)
-    return { text, disclosures, statement: parseStatement(text), signer }
+    const media = mediaOf(draft.envelope)
+    const signature = key.sign(signingInput(header, payload, media))
+    if (media === MEDIA_JOSE) {
+      const text = formatStatement(header, payload, signature)
+      return { text, disclosures, statement: parseStatement(text), signer }
+    }
+    const bytes = formatCoseStatement(header, payload, signature)
+    const statement = parseStatement(bytes, media)
+    return { text: toBase64url(bytes), disclosures, statement, signer }
   })
 }
 

@@ -10,7 +10,13 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { nativePrimitives } from '../../src/crypto.ts'
 import { ServiceError } from '../../src/errors.ts'
-import { parseBody } from '../../src/http/body.ts'
+import {
+  BODY_MEDIA,
+  parseBody,
+  readStatements,
+  readSubmitted,
+  STATEMENT_MEDIA,
+} from '../../src/http/body.ts'
 import { outcomeOf, type Reply, resultsOf, type TestClient } from '../support/client.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { drawPerson, type OpenedService, openTestService } from '../support/opened-service.ts'
@@ -262,9 +268,27 @@ describe('bodies', () => {
     })
 
   test('any bytes are read or refused in our words, and nothing else is thrown', () => {
+    const member = fc.oneof(
+      fc.string(),
+      fc.jsonValue(),
+      fc.uint8Array({ maxLength: 9 }).map((bytes) => Buffer.from(bytes)),
+    )
+    const submitted = fc.record(
+      {
+        statement: member,
+        media: fc.oneof(fc.constantFrom('application/cose', 'application/jose'), member),
+        csr: member,
+        disclosures: fc.oneof(fc.array(member), member),
+        attachments: fc.oneof(fc.array(member), member),
+        statements: fc.array(member),
+      },
+      { requiredKeys: [] },
+    )
     const body = fc.oneof(
       fc.uint8Array({ maxLength: 64 }),
       fc.jsonValue().map((value) => new Uint8Array(cbor.encode(value))),
+      submitted.map((value) => new Uint8Array(cbor.encode(value))),
+      submitted.map((value) => utf8Encode(JSON.stringify(value))),
       fc.tuple(fc.jsonValue(), fc.nat(), fc.nat(255)).map(([value, at, byte]) => {
         const encoded = new Uint8Array(cbor.encode(value))
         encoded[at % encoded.length] = byte
@@ -272,9 +296,10 @@ describe('bodies', () => {
       }),
     )
     fc.assert(
-      fc.property(body, fc.constantFrom('application/cbor', 'application/json'), (input, media) => {
+      fc.property(body, fc.constantFrom(...BODY_MEDIA, ...STATEMENT_MEDIA), (input, media) => {
         try {
-          parseBody(input, media)
+          const read = parseBody(input, media)
+          for (const one of [read, ...readStatements(read)]) readSubmitted(one, 'body')
         } catch (error) {
           expect(error).toBeInstanceOf(ServiceError)
         }

@@ -197,7 +197,8 @@ describe('what is refused before the writer', () => {
     const cases: readonly (readonly [string, Submitted])[] = [
       ['statement_malformed', { statement: utf8Encode('no statement') }],
       ['statement_too_large', { statement: new Uint8Array(32_769) }],
-      ['envelope_unsupported', { ...good, media: 'application/cose' }],
+      ['envelope_unsupported', { ...good, media: 'text/plain' }],
+      ['statement_malformed', { ...good, media: 'application/cose' }],
       ['type_unknown', say(OWNER, { type: 'test.unknown' })],
       ['type_unknown', { ...good, types: ['decision'] }],
       ['role_forbidden', { ...good, signers: ['reader'] }],

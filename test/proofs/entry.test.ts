@@ -395,7 +395,7 @@ describe('the statement', () => {
   test.each([
     ['of another type', opened({ ...clock, statement: action.statement }), 'type_mismatch'],
     ['no statement', opened({ ...clock, statement: HASH }), 'malformed'],
-    ['COSE', opened({ ...clock, media: 'application/cose' }), 'envelope_unsupported'],
+    ['JWS said to be COSE', opened({ ...clock, media: 'application/cose' }), 'malformed'],
     [
       'of an owner, with a sequence status',
       opened({ ...issue, outcome: new Map([...ISSUED, ...NEW]) }),

@@ -16,6 +16,7 @@ import {
   parseLineage,
   verifyLineage,
 } from '../../proofs/lineage.ts'
+import { MEDIA_COSE, MEDIA_JOSE } from '../../proofs/statement.ts'
 import { lineageOf } from '../../proofs/vectors/generate-lineage.ts'
 import { BROKEN_RULES } from '../../proofs/vectors/generate-rules.ts'
 import {
@@ -53,7 +54,7 @@ function bare(story: Story): BareLineage {
   const records = (['root', 'child'] as const).map((step) => {
     const entry = decodeEntry(story.log.entries[story.indexes.get(step) ?? -1] ?? new Uint8Array())
     const { statement, certificate } = readIssuance(p, entry)
-    return { statement: statement.bytes, certificate: certificate.der }
+    return { statement: statement.bytes, media: statement.media, certificate: certificate.der }
   })
   return { records }
 }
@@ -92,6 +93,17 @@ describe('verifyLineage', () => {
     const verified = verifyLineage(p, expectation(story, { lineage, allowUnproven: true }))
     expect(verified).toMatchObject({ instance: CHILD_ID, proven: false })
     expect(verified.chain.map(({ index }) => index)).toEqual([null, null])
+  })
+
+  test('reads records in either envelope, each as it says', () => {
+    const mixed = tellStory({ draft: { root: { media: MEDIA_COSE } } })
+    const { records } = bare(mixed)
+    expect(records.map(({ media }) => media)).toEqual([MEDIA_COSE, MEDIA_JOSE])
+    const unproven = { allowUnproven: true }
+    expect(verifyCode(expectation(mixed, { lineage: { records }, ...unproven }))).toBe('accepted')
+    const silent = records.map(({ statement, certificate }) => ({ statement, certificate }))
+    const lineage = { records: silent }
+    expect(verifyCode(expectation(mixed, { lineage, ...unproven }))).toBe('malformed')
   })
 
   test('holds records without receipts to every rule that needs no log', () => {

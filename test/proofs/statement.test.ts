@@ -1,5 +1,5 @@
 /**
- * Goal: a statement is read in one way or not at all, and verifies only as addressed, typed and signed. Method: each rule
+ * Goal: a statement in JWS is read in one way or not at all, and verifies only as addressed, typed and signed. Method: each rule
  * of FORMAT §3 broken once, by name; the order of §3.4; every bit of the signed bytes flipped; arbitrary bytes.
  */
 import fc from 'fast-check'
@@ -89,8 +89,8 @@ describe('envelope', () => {
   const longest = compact(agent, byAgent, `{"a":"${'x'.repeat(room - 8)}"}`)
   test.each([
     ['good', good, undefined, 'accepted'],
-    ['COSE', good, MEDIA_COSE, 'envelope_unsupported'],
-    ['another media type', good, 'text/plain', 'malformed'],
+    ['said to be COSE', good, MEDIA_COSE, 'malformed'],
+    ['another media type', good, 'text/plain', 'envelope_unsupported'],
     ['over 32 KiB', long, undefined, 'too_large'],
     ['at the limit', longest, undefined, 'accepted'],
     ['empty', '', undefined, 'malformed'],

@@ -351,7 +351,10 @@ test('a log of two operators: the second joins the proposal of the first, and ev
         scope: ['read:leads'],
       })
     expect((await codeOf(start())).code).toBe('signer_unknown')
-    const joined = await joinProposal(session, second, proposal.index)
+    // A proposal is its payload: the envelopes of its signatures may differ.
+    const inCose = await TrustWarden.connect({ url: two.url, trust: anchor, envelope: 'cose' })
+    const joined = await joinProposal(inCose, second, proposal.index)
+    expect(joined.entry.media).toBe('application/cose')
     expect(joined.outcome).toBe('effective')
     const agent = await start()
     const permission = await agent.authorize({ action: 'read:leads', resource: 'leads' })

@@ -23,15 +23,20 @@ import {
   canonicalJson,
   contentDigest,
   disclosureDigest,
+  formatCoseStatement,
   formatStatement,
+  fromBase64url,
   type Hash,
   type JsonObject,
   type JsonValue,
   keyId,
   makeDisclosure,
+  MEDIA_COSE,
   parseStatement,
   type SigningHeader,
   signingInput,
+  type Statement,
+  type StatementMedia,
   toBase64url,
   utf8Encode,
 } from '@trustwarden/proofs'
@@ -55,6 +60,8 @@ export interface Target {
   readonly trustDomain: string
   /** For a service whose clock the test moves. */
   readonly nowMs?: () => number
+  /** Default: JWS. */
+  readonly media?: StatementMedia
 }
 
 /** An answer, whatever it is. */
@@ -68,7 +75,9 @@ export interface Reply {
 
 /** A statement as it is sent: signed once. */
 export interface Made {
+  /** Compact JWS, or base64url of a COSE_Sign1. */
   readonly statement: string
+  readonly media?: StatementMedia
   readonly disclosures?: readonly string[]
   readonly csr?: string
   readonly attachments?: readonly string[]
@@ -144,6 +153,12 @@ export class TestClient {
     return this.identity.principal
   }
 
+  /** The same principal, which signs in COSE. */
+  inCose(): TestClient {
+    const record = this.#record === undefined ? {} : { record: this.#record }
+    return new TestClient({ ...this.target, identity: this.identity, ...record, media: MEDIA_COSE })
+  }
+
   /** `/logs/<name>` of the target. */
   get logPath(): string {
     return this.target.origin.slice(this.target.origin.indexOf('/'))
@@ -154,7 +169,7 @@ export class TestClient {
   }
 
   /** Signs a statement of any type. */
-  sign(type: string, sub: string, payload: JsonObject, claims: Claims = {}): string {
+  make(type: string, sub: string, payload: JsonObject, claims: Claims = {}): Made {
     const { principal, key } = this.identity
     const isAgent = principal.startsWith('spiffe:')
     const header: SigningHeader = {
@@ -169,7 +184,10 @@ export class TestClient {
       ...(isAgent ? { seq: claims.seq ?? ++this.#seq } : {}),
     }
     const bytes = canonicalJson(payload)
-    return formatStatement(header, bytes, key.sign(signingInput(header, bytes)))
+    const { media } = this.target
+    const signature = key.sign(signingInput(header, bytes, media))
+    if (media !== MEDIA_COSE) return { statement: formatStatement(header, bytes, signature) }
+    return { statement: toBase64url(formatCoseStatement(header, bytes, signature)), media }
   }
 
   /** A credential for one request (FORMAT §3.5); `patch` replaces claims and what it is for. */
@@ -261,11 +279,11 @@ export class TestClient {
       },
       ...patch,
     }
-    const statement = this.sign('agent.issue', principal, payload, claims)
-    const digest = contentDigest(nativePrimitives, parseStatement(statement))
+    const made = this.make('agent.issue', principal, payload, claims)
+    const digest = contentDigest(nativePrimitives, parseMade(made))
     const record = { payload, digest, root: this.#record?.root ?? digest }
     const agent = new TestClient({ ...this.target, identity: { principal, key }, record })
-    return { made: { statement, csr: toBase64url(csr) }, agent }
+    return { made: { ...made, csr: toBase64url(csr) }, agent }
   }
 
   /** Issues an agent: as an owner its own, as an agent a child. */
@@ -286,7 +304,7 @@ export class TestClient {
     const instance = this.principal
     const digest = actionDigest(nativePrimitives, { salt, instance, action, resource: RESOURCE })
     const disclosures = [makeDisclosure(randomBytes(16), 'salt', toBase64url(salt))]
-    const statement = this.sign(
+    const made = this.make(
       'decision',
       instance,
       {
@@ -298,7 +316,7 @@ export class TestClient {
       },
       claims,
     )
-    return { made: { statement, disclosures }, salt }
+    return { made: { ...made, disclosures }, salt }
   }
 
   /** Asks for an action. */
@@ -334,7 +352,7 @@ export class TestClient {
     }
     if (claims.details !== undefined)
       disclosures.push(makeDisclosure(randomBytes(16), 'details', claims.details))
-    const statement = this.sign(
+    const made = this.make(
       'action',
       this.principal,
       {
@@ -353,7 +371,7 @@ export class TestClient {
       },
       { ...claims, jti },
     )
-    return { statement, ...(disclosures.length === 0 ? {} : { disclosures }) }
+    return { ...made, ...(disclosures.length === 0 ? {} : { disclosures }) }
   }
 
   /** Reports an action. */
@@ -367,9 +385,7 @@ export class TestClient {
 
   /** Signs a revocation of a subject (`inst:…`, `agent:…`, `owner:…`). */
   makeRevocation(target: string, claims: Claims = {}): Made {
-    return {
-      statement: this.sign('agent.revoke', target, { target, reason: 'compromised' }, claims),
-    }
+    return this.make('agent.revoke', target, { target, reason: 'compromised' }, claims)
   }
 
   /** Revokes. */
@@ -386,7 +402,7 @@ export class TestClient {
         : role === 'owner'
           ? ['owner.enroll', { key, patterns }]
           : ['operator.enroll', { key }]
-    return { statement: this.sign(type, whom.principal, payload) }
+    return this.make(type, whom.principal, payload)
   }
 
   /** Enrols. */
@@ -430,6 +446,13 @@ export class TestClient {
       ceiling: own.payload['ceiling'] ?? null,
     }
   }
+}
+
+/** The statement that was made. */
+export function parseMade({ statement, media }: Made): Statement {
+  return media === MEDIA_COSE
+    ? parseStatement(fromBase64url(statement), media)
+    : parseStatement(statement)
 }
 
 /** The results of `/v1/statements`, in order. */

@@ -37,6 +37,8 @@ export interface OpenedService {
 export interface OpenedOptions {
   readonly openReads?: boolean
   readonly clock?: Clock
+  /** A second operator, whose signature every proposal then needs too. */
+  readonly second?: Identity
   readonly flags?: Readonly<Record<string, string>>
 }
 
@@ -53,15 +55,15 @@ export async function openTestService(options: OpenedOptions = {}): Promise<Open
   const paths = { data: join(root, 'log'), head: join(root, 'head'), keys: join(root, 'keys') }
   const owner = drawPerson('owner')
   const operator = drawPerson('operator')
-  const { clock } = options
+  const { clock, second } = options
   const { anchor } = await initLog({
     ...paths,
     origin: ORIGIN,
     trustDomain: TRUST_DOMAIN,
     development: false,
     owner: owner.key.spki,
-    operators: [operator.key.spki],
-    threshold: 1,
+    operators: [operator, ...(second === undefined ? [] : [second])].map(({ key }) => key.spki),
+    threshold: second === undefined ? 1 : 2,
     passphrase: undefined,
     ...(clock === undefined ? {} : { clock }),
   })
