@@ -60,6 +60,7 @@ import { proposalsFold, ruleProposal } from './ledger/proposals.ts'
 import { foldSpecs } from './ledger/rebuild.ts'
 import { readRegistered } from './ledger/register.ts'
 import { VerifyPool } from './ledger/verify-pool.ts'
+import { scrubPlace } from './scrub-place.ts'
 import { openServiceKeys } from './service-keys.ts'
 import { createAllowancesFold, withAllowance } from './revocation/allowance.ts'
 import { revocationReader, revocationsFold } from './revocation/revocations.ts'
@@ -71,6 +72,9 @@ import type { CheckProgress } from './store/start-checks.ts'
 
 /** Milliseconds that one policy evaluation may take. */
 const POLICY_DEADLINE_MS = 50
+
+/** Bytes of a MiB. */
+const MIB = 1_048_576
 
 /** How long open connections may keep a service that ends from ending; a batch takes far less. */
 const DRAIN_MS_MAX = 10_000
@@ -282,6 +286,9 @@ export async function openService(config: Config, options: ServiceOptions): Prom
           journals,
           verifier,
           onFatal,
+          ...(config.scrubRate === 0
+            ? {}
+            : { scrub: { bytesPerS: config.scrubRate * MIB, place: scrubPlace(config.data) } }),
           ...(acceptHead === undefined ? {} : { acceptHead: true }),
           ...(acceptClockAheadMs === undefined ? {} : { acceptClockAheadMs }),
           ...(onProgress === undefined ? {} : { onProgress }),

@@ -76,6 +76,12 @@ export const SETTINGS: Readonly<Record<keyof Config, Setting>> = {
     default: '2',
     help: 'threads that evaluate policy',
   },
+  scrubRate: {
+    flag: 'scrub-rate',
+    env: 'TRUSTWARDEN_SCRUB_RATE',
+    default: '4',
+    help: 'MiB a second at which everything stored is read again and checked behind the service; 0: never',
+  },
   logLevel: {
     flag: 'log-level',
     env: 'TRUSTWARDEN_LOG_LEVEL',
@@ -97,6 +103,7 @@ export interface Config {
   readonly openReads: boolean
   readonly verifyWorkers: number
   readonly policyWorkers: number
+  readonly scrubRate: number
   readonly logLevel: 'silent' | 'error' | 'warn' | 'info' | 'debug'
 }
 
@@ -187,6 +194,7 @@ export function readConfig(
   const port = integer(raw, 'port', 0, 65_535, problems)
   const verifyWorkers = integer(raw, 'verifyWorkers', 1, 64, problems)
   const policyWorkers = integer(raw, 'policyWorkers', 1, 64, problems)
+  const scrubRate = integer(raw, 'scrubRate', 0, 1000, problems)
   const host = raw.host ?? ''
   if (host !== '' && !isLoopback(host))
     problems.push(
@@ -216,6 +224,7 @@ export function readConfig(
     openReads: raw.openReads === 'true',
     verifyWorkers,
     policyWorkers,
+    scrubRate,
     logLevel,
   })
 }

@@ -32,6 +32,23 @@ const NO_KEYS: Signer = {
   },
 }
 
+/** The rules of a log, without its keys: they register and rebuild, and nothing in them signs. */
+export function keylessRules(genesis: Genesis): Rules {
+  const unavailable = () => Promise.reject(new DirectoryError('an offline command has no keys'))
+  return composeRules({
+    origin: genesis.origin,
+    trustDomain: genesis.trustDomain,
+    serviceSpki: genesis.keys.service,
+    authority: {
+      notAfterMs: parseCertificate(rootOf(genesis)).notAfterMs,
+      issueSvid: unavailable,
+    },
+    permitSigner: NO_KEYS,
+    policies: { find: () => Promise.resolve(undefined), tryOut: unavailable },
+    clock: systemClock,
+  })
+}
+
 /**
  * Opens a log without its keys: rules that register and rebuild, and nothing that signs.
  *
@@ -39,7 +56,7 @@ const NO_KEYS: Signer = {
  */
 export async function openOffline(paths: Pick<Paths, 'data' | 'head'>): Promise<OfflineLog> {
   const description = readDescription(paths.data)
-  const { origin, trustDomain } = description
+  const { origin } = description
   const headRecord = await HeadRecord.open(paths.head, { origin })
   let closeStore = (): Promise<void> => Promise.resolve()
   const close = async (): Promise<void> => {
@@ -54,19 +71,7 @@ export async function openOffline(paths: Pick<Paths, 'data' | 'head'>): Promise<
     closeStore = () => store.close()
     const database = await Database.open({ store, origin, folds: foldSpecs(ALL_FOLDS) })
     const { genesis, hash } = readGenesis(database, description)
-    const unavailable = () => Promise.reject(new DirectoryError('an offline command has no keys'))
-    const rules = composeRules({
-      origin,
-      trustDomain,
-      serviceSpki: genesis.keys.service,
-      authority: {
-        notAfterMs: parseCertificate(rootOf(genesis)).notAfterMs,
-        issueSvid: unavailable,
-      },
-      permitSigner: NO_KEYS,
-      policies: { find: () => Promise.resolve(undefined), tryOut: unavailable },
-      clock: systemClock,
-    })
+    const rules = keylessRules(genesis)
     return { database, headRecord, journals, genesis, hash, rules, close }
   } catch (error) {
     await close()

@@ -29,6 +29,7 @@ describe('settings', () => {
       openReads: false,
       verifyWorkers: 2,
       policyWorkers: 2,
+      scrubRate: 4,
       logLevel: 'info',
     })
   })
@@ -57,6 +58,7 @@ describe('settings', () => {
       openReads: 'true',
       verifyWorkers: '5',
       policyWorkers: '6',
+      scrubRate: '7',
       logLevel: 'error',
     }
     expect(Object.keys(values).sort()).toEqual(Object.keys(SETTINGS).sort())
@@ -82,6 +84,7 @@ describe('settings', () => {
         'log-level': 'loud',
         'verify-workers': '0',
         'policy-workers': '1.5',
+        'scrub-rate': '1001',
         'passphrase-file': '/p',
         'passphrase-fd': '-1',
         url: 'log.example',
@@ -97,6 +100,7 @@ describe('settings', () => {
       'log-level',
       'verify-workers',
       'policy-workers',
+      'scrub-rate',
       'passphrase-fd',
       'passphrase-file and passphrase-fd',
       'url',
@@ -105,7 +109,7 @@ describe('settings', () => {
         name,
         true,
       ])
-    expect(problems).toHaveLength(11)
+    expect(problems).toHaveLength(12)
   })
 
   test('an unknown TRUSTWARDEN_ variable is a misspelling; what tests and clients read is not', () => {

@@ -14,8 +14,20 @@ const ADVICE: Readonly<Record<string, string>> = {
   head_record_missing: `--head names where the record lies (default: <data>.head); ${LOST_RECORD}`,
   head_record_corrupt: LOST_RECORD,
   store_behind_record:
-    'the data is older than the record, a restored copy perhaps: restore the newest. A log that lost acknowledged ' +
-    'entries stays closed',
+    'the data is older than the record, a restored copy perhaps: restore the newest, then "trustwarden recover" fetches ' +
+    'what came after it from a mirror. A log that lost acknowledged entries stays closed',
+  archive_incomplete: 'the backup was cut off; the command that made it goes on where it ended',
+  archive_failed:
+    'make room, or correct the path, and run the same command again: it goes on from what is there',
+  target_exists: 'nothing is overwritten: choose another name, or move what is there away',
+  archive_forked:
+    'two histories are signed by one log, or a copy is of another: keep both as they are, and compare them with a head in ' +
+    "somebody else's hands",
+  source_behind:
+    'look for a mirror or backup that reaches further. If there is none, the log stays closed: the entries were ' +
+    'acknowledged, and receipts of them exist',
+  policy_missing:
+    'give the file by --pinned FILE: a backup has it under pinned/, a running service under /v1/pinned/{digest}',
   store_differs_from_record:
     'data and record are of two histories: restore the data that belongs to the record',
   fold_missing: '"trustwarden rebuild --data DIR" builds what this release adds',

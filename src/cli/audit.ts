@@ -21,9 +21,10 @@ import { type Call, type Command, type Io, readCall } from './command.ts'
 import { startProgress } from './progress.ts'
 
 function describe(report: AuditReport): string {
+  const lost = report.lost === 0 ? '' : `, of ${report.lost} lost for good`
   const counts =
     `${report.entries} of ${report.size} entries, ${report.batches} heads, ${report.signatures} signatures, ` +
-    `${report.disclosures} disclosures (of ${report.erased} entries erased)\n`
+    `${report.disclosures} disclosures (of ${report.erased} entries erased${lost})\n`
   if (report.difference === undefined)
     return `holds: ${counts}every hash, tile, head, chain, signature, outcome and fold is what the entries give\n`
   const { check, index, message } = report.difference
@@ -90,7 +91,7 @@ async function auditWith(
       principals: log.rules.principals,
       scratch,
       verifier,
-      onProgress: (done, total) => progress.update(done, total),
+      onProgress: progress.tell,
     })
   } finally {
     progress.end()
@@ -141,7 +142,7 @@ async function rebuildWith(
       ...log,
       folds: ALL_FOLDS,
       scratch,
-      onProgress: (done, total) => progress.update(done, total),
+      onProgress: progress.tell,
     })
   } finally {
     progress.end()

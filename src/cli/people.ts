@@ -35,13 +35,14 @@ export const COMMON_USAGE =
   '--url URL --trust ANCHOR|FILE --key KEY [--passphrase-file F | --passphrase-fd N] [--json]'
 const SIGNS_USAGE = `${COMMON_USAGE} [--envelope jws|cose]`
 
-interface Session {
+/** Somebody at a running service. */
+export interface Session {
   readonly client: TrustWarden
   readonly key: PersonKey
 }
 
 /** An anchor given as it is, or the file that holds it or a trust file. */
-function readTrust(text: string): string {
+export function readTrust(text: string): string {
   return text.startsWith('twtrust') ? text : readFileSync(text, 'utf8')
 }
 

@@ -45,7 +45,7 @@ async function serveUntilSignal(
   const { openService } = await import('../build.ts')
   const service = await openService(config, {
     onFatal,
-    onProgress: (at) => progress.update(at.done),
+    onProgress: progress.tell,
     onWarning: (message) => logLine(io, 'warn', message),
     ...accepted,
   })
@@ -67,7 +67,7 @@ async function serveUntilSignal(
 }
 
 /** Reads `SIZE:ROOT`, as they stand in a checkpoint. @throws UsageError */
-function readAcceptedHead(text: string | undefined): AcceptedHead | undefined {
+export function readAcceptedHead(text: string | undefined): AcceptedHead | undefined {
   if (text === undefined) return undefined
   const [, size = '', root = ''] = /^([1-9]\d{0,15}):([A-Za-z0-9+/]{43}=)$/.exec(text) ?? []
   const bytes = new Uint8Array(Buffer.from(root, 'base64'))

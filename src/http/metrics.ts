@@ -45,6 +45,17 @@ export function createMetrics(stats: () => LogStats, nowMs: () => number): Metri
   gauge('trustwarden_head_age_seconds', 'Time since the last head', (n) =>
     Math.max(0, (nowMs() - n.timeMs) / 1000),
   )
+  gauge('trustwarden_scrub_bytes', 'Bytes read again behind the log by this process', (n) =>
+    n.scrub === undefined ? 0 : n.scrub.bytes,
+  )
+  gauge('trustwarden_scrub_position', 'How far the pass over everything stored is, 0 to 1', (n) =>
+    n.scrub === undefined ? 0 : n.scrub.position,
+  )
+  gauge(
+    'trustwarden_scrub_finished_seconds',
+    'When everything stored had last been read again; 0 if not since the start',
+    (n) => (n.scrub === undefined ? 0 : n.scrub.finishedMs / 1000),
+  )
   return {
     registry,
     statements: new Counter({

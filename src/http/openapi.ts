@@ -151,12 +151,16 @@ const REQUESTS: Partial<Record<RouteName, JsonValue>> = {
 const QUERIES: Partial<Record<RouteName, readonly string[]>> = {
   inclusion: ['index', 'size'],
   consistency: ['from', 'to'],
+  supplement: ['size'],
+  erasures: ['from'],
 }
 
 const MEDIA: Partial<Record<RouteName, string>> = {
   checkpoint: 'text/plain',
   hashTile: 'application/octet-stream',
   entryBundle: 'application/octet-stream',
+  supplement: 'application/cbor',
+  pinned: 'application/octet-stream',
   metrics: 'text/plain',
 }
 

@@ -194,6 +194,38 @@ export function consistency(parts: HttpParts, { request }: Allowed): JsonValue {
   return { from, to, path: hashes(parts.log.reader.consistency(from, to)) }
 }
 
+/** `GET {log}/v1/supplements/{bundle}?size=`: the bytes of a backup's file. */
+export async function supplement(parts: HttpParts, { request, reply }: Allowed): Promise<Buffer> {
+  const params = request.params as Readonly<Record<string, string>>
+  const query = request.query as Readonly<Record<string, unknown>>
+  const bundle = integerOf(params['bundle'], 'bundle')
+  const size = integerOf(query['size'], 'size')
+  const bytes = await parts.log.reader.supplement(bundle, size)
+  if (bytes === undefined)
+    throw new ServiceError('range_invalid', `bundle ${bundle} does not begin below size ${size}`)
+  reply.type('application/cbor')
+  return Buffer.from(bytes)
+}
+
+/** `GET {log}/v1/pinned/{digest}`. */
+export function pinned(parts: HttpParts, { request, reply }: Allowed): Buffer {
+  const params = request.params as Readonly<Record<string, string>>
+  const digest = params['digest'] ?? ''
+  if (!/^[A-Za-z0-9_-]{43}$/.test(digest))
+    throw new ServiceError('request_malformed', 'digest is not a SHA-256 in base64url')
+  const bytes = parts.log.reader.pinned(new Uint8Array(Buffer.from(digest, 'base64url')))
+  if (bytes === undefined) throw new ServiceError('not_found', 'nothing is pinned under it')
+  reply.type('application/octet-stream')
+  return Buffer.from(bytes)
+}
+
+/** `GET {log}/v1/erasures?from=`. */
+export async function erasures(parts: HttpParts, { request }: Allowed): Promise<JsonValue> {
+  const query = request.query as Readonly<Record<string, unknown>>
+  const from = integerOf(query['from'], 'from')
+  return { from, entries: await parts.log.reader.erasedSince(from) }
+}
+
 function describe(agent: Agent): JsonValue {
   return {
     instance: agent.instance,

@@ -40,6 +40,9 @@ export type RouteName =
   | 'entry'
   | 'inclusion'
   | 'consistency'
+  | 'supplement'
+  | 'pinned'
+  | 'erasures'
   | 'agent'
   | 'chain'
   | 'agents'
@@ -146,6 +149,27 @@ export const ROUTES: Readonly<Record<RouteName, Route>> = {
     by: 'read',
     access: known,
     summary: 'Consistency proof between the trees of `from` and `to`',
+  },
+  supplement: {
+    method: 'GET',
+    path: '{log}/v1/supplements/{bundle}',
+    by: 'read',
+    access: whole,
+    summary: 'What a backup takes beside an entry bundle, below `size`: batch records, disclosures',
+  },
+  pinned: {
+    method: 'GET',
+    path: '{log}/v1/pinned/{digest}',
+    by: 'read',
+    access: whole,
+    summary: 'A pinned attachment by its SHA-256, base64url: a policy',
+  },
+  erasures: {
+    method: 'GET',
+    path: '{log}/v1/erasures',
+    by: 'read',
+    access: whole,
+    summary: 'Indexes of the entries whose disclosures an entry from `from` on erased',
   },
   agent: {
     method: 'GET',

@@ -23,10 +23,16 @@ export interface Replay {
   readonly principals: PrincipalReader
 }
 
+/** What is left to be done about an entry that was registered once more. */
+export interface Replayed {
+  readonly signature: SignatureCheck
+  readonly erases: readonly number[]
+}
+
 /**
  * Registers entry `registered` on `state`, which takes it in.
  *
- * @returns Its statement's signature, for somebody to verify.
+ * @returns Its statement's signature, for somebody to verify, and the entries that it erases by the rules.
  * @throws {Difference} `chain`, `dedup`, `handler`, `outcome`, `signer`
  */
 export function replayEntry(
@@ -34,7 +40,7 @@ export function replayEntry(
   state: BatchState,
   registered: RegisteredEntry,
   bytes: Uint8Array,
-): SignatureCheck {
+): Replayed {
   const { entry, statement, contentDigest } = registered
   const { index } = entry
   const { iss, jti, type } = statement.header
@@ -60,7 +66,8 @@ export function replayEntry(
     const what = changedFields(decision.registered, registered).join(', ')
     throw new Difference('outcome', `the rules give another ${what}`, index)
   }
-  return before ?? findSigner(replay, state, registered)
+  const signature = before ?? findSigner(replay, state, registered)
+  return { signature, erases: decision.erases }
 }
 
 function findSigner(

@@ -20,7 +20,9 @@ import type { BatchRecord } from '../store/batch-record.ts'
 import type { Database } from '../store/database.ts'
 import { StoreError } from '../store/errors.ts'
 import type { RecordedHead } from '../store/head-record.ts'
+import { isLost } from '../store/lost.ts'
 import { checkBatchRecords, checkSetDigests } from '../store/start-checks.ts'
+import type { CheckProgress } from '../store/start-checks.ts'
 import type { Store } from '../store/store.ts'
 import { Difference, differ } from './audit-difference.ts'
 import type { AuditCheck, AuditDifference } from './audit-difference.ts'
@@ -32,7 +34,7 @@ import { checkErasureMarks } from './disclosures.ts'
 import { erasedBy } from './erasures.ts'
 import { LedgerError, messageOf } from './errors.ts'
 import { FoldBuilder } from './fold-builder.ts'
-import { openStoredHead } from './head-note.ts'
+import { isHeadless, openStoredHead } from './head-note.ts'
 import { foldSpecs } from './rebuild.ts'
 import { readRegistered } from './register.ts'
 import { BatchState, CommittedView } from './state.ts'
@@ -57,7 +59,7 @@ export interface AuditOptions {
   readonly scratch: Store
   /** Default: in this thread. */
   readonly verifier?: SignatureVerifier
-  readonly onProgress?: (entries: number, size: number) => void
+  readonly onProgress?: (progress: CheckProgress) => void
 }
 
 /** What an audit found. */
@@ -73,6 +75,8 @@ export interface AuditReport {
   readonly disclosures: number
   /** Entries whose disclosures were erased, and are gone. */
   readonly erased: number
+  /** Entries whose disclosures no copy had when the log was put together again. */
+  readonly lost: number
   /** Erasures that are not done: their values are deleted and may still be in the files. */
   readonly erasuresDue: number
   readonly difference?: AuditDifference
@@ -117,6 +121,7 @@ class Auditor {
   #signatures = 0
   #disclosures = 0
   #erased = 0
+  #lost = 0
   #erasuresDue = 0
 
   constructor(options: AuditOptions) {
@@ -142,15 +147,18 @@ class Auditor {
       signatures: this.#signatures,
       disclosures: this.#disclosures,
       erased: this.#erased,
+      lost: this.#lost,
       erasuresDue: this.#erasuresDue,
     }
   }
 
   async run(): Promise<void> {
     const { database } = this.#options
-    await checkBatchRecords(database, { minBytes: Number.POSITIVE_INFINITY })
+    const { onProgress } = this.#options
+    const progress = onProgress && { onProgress }
+    await checkBatchRecords(database, { minBytes: Number.POSITIVE_INFINITY, ...progress })
     this.check = 'set_digest'
-    await checkSetDigests(database)
+    await checkSetDigests(database, progress)
     let batch = this.#builder.begin()
     let flushed = 0
     let before: BatchRecord | undefined
@@ -160,8 +168,8 @@ class Auditor {
       const state = new BatchState(batch, record.first, record.timeMs)
       for (const [at, { bytes, entry }] of registered.entries()) {
         const index = record.first + at
-        const check = replayEntry(this.#replay, state, entry, bytes)
-        this.#verifying.push({ index, verdict: this.#verifier.verify(check) })
+        const { signature } = replayEntry(this.#replay, state, entry, bytes)
+        this.#verifying.push({ index, verdict: this.#verifier.verify(signature) })
         this.#checkDisclosures(entry)
         this.#checkPinned(entry)
         this.#entries++
@@ -174,11 +182,16 @@ class Auditor {
       await this.#checkSignatures()
       await this.#builder.flush(batch)
       batch = this.#builder.begin()
-      this.#options.onProgress?.(this.#entries, database.size)
+      this.#tell()
     }
     await this.#checkSignatures()
     await this.#builder.flush(batch)
     await this.#finish(before)
+  }
+
+  #tell(): void {
+    const total = this.#options.database.size
+    this.#options.onProgress?.({ what: 'entries', done: this.#entries, total })
   }
 
   /** The signature that fails before the difference, if one does: verdicts come late. */
@@ -245,6 +258,8 @@ class Auditor {
     }
     const same = Buffer.compare(growth.root, record.root) === 0
     differ(same, 'root', `the entries have another root at size ${record.size}`, index)
+    // The last one has a head, or the log would not open.
+    if (isHeadless(record) && record.size < database.size) return
     try {
       openStoredHead(key, record)
     } catch (thrown) {
@@ -280,6 +295,7 @@ class Auditor {
         )
         continue
       }
+      if (value === undefined && isLost(database, index)) continue
       if (value === undefined) {
         throw new Difference('disclosure', `disclosure ${ordinal} is not there`, index)
       }
@@ -288,6 +304,7 @@ class Auditor {
       this.#disclosures++
     }
     if (isErased) this.#erased++
+    else if (isLost(database, index)) this.#lost++
   }
 
   #checkPinned({ entry: { kind, index }, statement }: RegisteredEntry): void {
@@ -306,7 +323,7 @@ class Auditor {
 
   /** What can be compared only when every entry was read. */
   async #finish(last: BatchRecord | undefined): Promise<void> {
-    const { database, headRecord, scratch, folds, onProgress } = this.#options
+    const { database, headRecord, scratch, folds } = this.#options
     differ(this.#entries === database.size, 'batch_record', 'entries behind the last batch')
     this.check = 'fold'
     await compareFolds(database, scratch, this.#builder, foldSpecs(folds))
@@ -322,7 +339,7 @@ class Auditor {
       recorded === undefined ||
       (recorded.size === this.#edge.size && Buffer.compare(recorded.root, this.#edge.root()) === 0)
     differ(agrees, 'head_record', 'the head record has another size or root than the log')
-    onProgress?.(this.#entries, database.size)
+    this.#tell()
   }
 
   /** No disclosure is kept that no leaf commits to. */

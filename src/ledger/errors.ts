@@ -42,6 +42,14 @@ export const LEDGER_ERRORS = {
     fatal: true,
     meaning: 'the rebuilt folds are not those of the last batch record',
   },
+  supplement_invalid: {
+    fatal: false,
+    meaning: 'what came beside a bundle of entries cannot be read',
+  },
+  recovery_unfinished: {
+    fatal: true,
+    meaning: 'a recover was cut off: the last batch has no signed head',
+  },
   start_refused: {
     fatal: true,
     meaning: 'the start was refused; the message says why and the way on',

@@ -45,6 +45,14 @@ export function signHead(
 }
 
 /**
+ * Whether a batch has no head of its own. `recover` writes such ones: the heads of that time are in the hands of those who
+ * got them, nothing signs them again, and the one head that the batches led to is over them all.
+ */
+export function isHeadless({ head }: { readonly head: Uint8Array }): boolean {
+  return head.length === 0
+}
+
+/**
  * Opens a head that was stored with a batch.
  *
  * @throws {LedgerError} `head_invalid` unless it is signed by the log key and says this size and root

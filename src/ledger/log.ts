@@ -33,6 +33,8 @@ import type { Read, Submitted } from './prepare.ts'
 import { LogReader, isDamage } from './reader.ts'
 import type { Published } from './reader.ts'
 import { recover } from './recovery.ts'
+import { Scrubber } from './scrub.ts'
+import type { ScrubOptions, ScrubStats } from './scrub.ts'
 import { sequencesFold } from './sequences.ts'
 import { VerifyPool } from './verify-pool.ts'
 import type { SignatureVerifier } from './verify.ts'
@@ -74,6 +76,8 @@ export interface LogOptions {
   /** How long one batch is decided, ms (writer.ts). */
   readonly decideBudgetMs?: number
   readonly erasureRetryMs?: number
+  /** How everything stored is read again behind the log. Default: it is not. */
+  readonly scrub?: ScrubOptions
   readonly sleep?: (ms: number) => Promise<void>
 }
 
@@ -124,6 +128,8 @@ export interface LogStats {
   readonly clockStopped: boolean
   readonly clockOffsetMs: number
   readonly stopped: boolean
+  /** Undefined where the log is not scrubbed. */
+  readonly scrub: ScrubStats | undefined
 }
 
 /** A log that is open. */
@@ -145,6 +151,7 @@ export class Log {
   readonly #turns = new Turns()
   #closing: Promise<void> | undefined
   readonly #eraser: Eraser
+  readonly #scrubber: Scrubber | undefined
 
   private constructor(options: LogOptions, published: Published) {
     const { database, headRecord, signer, origin, clock } = options
@@ -176,6 +183,15 @@ export class Log {
       ...(options.onErasure !== undefined && { onErasure: options.onErasure }),
       ...(options.erasureRetryMs !== undefined && { retryMs: options.erasureRetryMs }),
     })
+    this.#scrubber =
+      options.scrub &&
+      new Scrubber({
+        ...options.scrub,
+        database,
+        clock,
+        isStopped: () => this.#writer.fatal !== undefined,
+        onDamage: (error) => this.#writer.stop(error),
+      })
     this.#writer = new Writer({
       database,
       headRecord,
@@ -236,6 +252,7 @@ export class Log {
     })
     const log = new Log(rest, recovered)
     log.#eraser.resume(recovered.due)
+    log.#scrubber?.start()
     return log
   }
 
@@ -276,6 +293,7 @@ export class Log {
       clockStopped: this.#guard.isStopped(),
       clockOffsetMs: this.#guard.offsetMs(),
       stopped: this.#writer.fatal !== undefined,
+      scrub: this.#scrubber?.stats,
     }
   }
 
@@ -331,6 +349,7 @@ export class Log {
     // What is verified enters its lane before it leaves here.
     await Promise.all([this.#unverified.normal.emptied(), this.#unverified.urgent.emptied()])
     await Promise.all([this.#lanes.normal.emptied(), this.#lanes.urgent.emptied()])
+    await this.#scrubber?.close()
     await this.#eraser.close()
     await this.#verifier.close()
   }
@@ -461,6 +480,8 @@ export class Log {
   }
 
   #afterBatch(batch: CommittedBatch): void {
+    this.#scrubber?.afterBatch()
+    if (batch.erased.size > 0) this.#scrubber?.interrupt()
     this.#eraser.take(batch)
     this.#options.onCommitted?.(batch)
   }

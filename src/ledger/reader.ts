@@ -15,6 +15,7 @@ import type { NodeReader } from '../merkle/tiles.ts'
 import { HASH_LENGTH, TILE_WIDTH, fullTileCount, tileWidth } from '../merkle/tree-math.ts'
 import type { Database } from '../store/database.ts'
 import { StoreError, checkStore } from '../store/errors.ts'
+import { isLost } from '../store/lost.ts'
 import { Cache } from './cache.ts'
 import { chainEnd } from './chains.ts'
 import type { ChainEnd } from './chains.ts'
@@ -22,9 +23,10 @@ import type { RegisteredEntry, State } from './contract.ts'
 import { erasedBy } from './erasures.ts'
 import { LedgerError } from './errors.ts'
 import type { SignedHead } from './head-note.ts'
-import { openStoredHead } from './head-note.ts'
+import { isHeadless, openStoredHead } from './head-note.ts'
 import { readRegistered } from './register.ts'
 import { CommittedView } from './state.ts'
+import { erasedSince, readSupplement } from './supplement.ts'
 
 /** Full tiles kept, 8 KiB each, and the rows computed above them as much again: 8 MiB in all. */
 const TILES_CACHED = 512
@@ -94,7 +96,7 @@ export class LogReader {
   }
 
   /**
-   * The head of the batch that ended at `size`, or undefined if none did.
+   * The head of the batch that ended at `size`, or undefined if none did, or a `recover` wrote it without one.
    *
    * @throws {LedgerError} `head_invalid`
    */
@@ -103,7 +105,9 @@ export class LogReader {
     if (size >= head.size) return size === head.size ? head : undefined
     return this.#guarded(() => {
       const record = this.#database.batchRecord(size)
-      return record && openStoredHead(this.#key, record)
+      return record === undefined || isHeadless(record)
+        ? undefined
+        : openStoredHead(this.#key, record)
     })
   }
 
@@ -138,7 +142,8 @@ export class LogReader {
         const value = this.#database.erasableValue(index, ordinal)
         if (value === undefined) {
           const isErased = erasedBy(this.view(), index) !== undefined
-          checkStore(isErased, 'erasable_missing', `${name} is not there, and not erased`)
+          const isKnown = isErased || isLost(this.#database, index)
+          checkStore(isKnown, 'erasable_missing', `${name} is not there, and not erased`)
           continue
         }
         const same = toBase64url(nativePrimitives.sha256(value)) === digest
@@ -193,6 +198,18 @@ export class LogReader {
     const valid = isUint(index) && isUint(width) && width >= 1 && width <= TILE_WIDTH
     if (!valid || index * TILE_WIDTH + width > this.head().size) return undefined
     return this.#guarded(() => this.#database.bundle(index, width))
+  }
+
+  /** What lies beside the entries of a bundle below `size` (supplement.ts), or undefined above the published head. */
+  async supplement(index: number, size: number): Promise<Uint8Array | undefined> {
+    const valid = isUint(index) && isUint(size) && size <= this.head().size
+    if (!valid || index * TILE_WIDTH >= size) return undefined
+    return this.#guardedLater(() => readSupplement(this.#database, index, size))
+  }
+
+  /** Entries whose disclosures an entry from `from` on erased, ascending. */
+  async erasedSince(from: number): Promise<readonly number[]> {
+    return this.#guardedLater(() => erasedSince(this.#database, from))
   }
 
   /**
@@ -267,6 +284,15 @@ export class LogReader {
   #guarded<T>(read: () => T): T {
     try {
       return read()
+    } catch (thrown) {
+      if (thrown instanceof Error && isDamage(thrown)) this.#onDamage(thrown)
+      throw thrown
+    }
+  }
+
+  async #guardedLater<T>(read: () => Promise<T>): Promise<T> {
+    try {
+      return await read()
     } catch (thrown) {
       if (thrown instanceof Error && isDamage(thrown)) this.#onDamage(thrown)
       throw thrown

@@ -17,6 +17,7 @@ import { BUNDLE_ENTRIES, Keys } from '../store/keys.ts'
 import { checkKnown, loadRecorded, readBundle } from '../store/load.ts'
 import type { RecordedLog } from '../store/load.ts'
 import { checkBatchRecords } from '../store/start-checks.ts'
+import type { CheckProgress } from '../store/start-checks.ts'
 import type { Store } from '../store/store.ts'
 import type { Fold, FoldSpec } from './contract.ts'
 import { LedgerError } from './errors.ts'
@@ -38,7 +39,7 @@ export interface RebuildOptions {
   readonly recorded: RecordedHead
   /** An empty store for the new folds: it grows as large as they are, and may be removed afterwards. */
   readonly scratch: Store
-  readonly onProgress?: (entries: number, size: number) => void
+  readonly onProgress?: (progress: CheckProgress) => void
 }
 
 /** What a rebuild did. */
@@ -72,7 +73,8 @@ export async function rebuildFolds(options: RebuildOptions): Promise<RebuildRepo
   if (last === undefined) throw new LedgerError('log_empty', 'the database holds no entry')
   const specs = foldSpecs(folds)
   checkKnown(last.folds, specs)
-  await checkBatchRecords(log, { minBytes: Number.POSITIVE_INFINITY })
+  const progress = onProgress && { onProgress }
+  await checkBatchRecords(log, { minBytes: Number.POSITIVE_INFINITY, ...progress })
   checkRoots(log, last, recorded)
   const builder = new FoldBuilder(scratch, origin, specs, (digest) =>
     store.get(keys.pinned(digest)),
@@ -86,7 +88,7 @@ export async function rebuildFolds(options: RebuildOptions): Promise<RebuildRepo
     if (index % FLUSH_ENTRIES !== 0) continue
     await builder.flush(batch)
     batch = builder.begin()
-    onProgress?.(index, last.size)
+    onProgress?.({ what: 'entries', done: index, total: last.size })
   }
   await builder.flush(batch)
   // Folds that the log did not have yet at its last batch are in no digest, and simply come in.
@@ -98,7 +100,7 @@ export async function rebuildFolds(options: RebuildOptions): Promise<RebuildRepo
   }
   await builder.finish()
   await builder.moveTo(store)
-  onProgress?.(index, last.size)
+  onProgress?.({ what: 'entries', done: index, total: last.size })
   const counts = specs.map((spec) => ({ name: spec.name, count: builder.setOf(spec).count }))
   return { size: last.size, folds: counts }
 }

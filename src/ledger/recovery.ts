@@ -22,7 +22,7 @@ import type { CheckProgress, ErasableExpectation } from '../store/start-checks.t
 import { awaitClock } from './clock-guard.ts'
 import { dueErasures, expectedDisclosures } from './disclosures.ts'
 import { LedgerError, messageOf } from './errors.ts'
-import { openStoredHead } from './head-note.ts'
+import { isHeadless, openStoredHead } from './head-note.ts'
 import type { SignedHead } from './head-note.ts'
 import { join } from './layout.ts'
 import type { Published } from './reader.ts'
@@ -103,8 +103,8 @@ const WAYS_ON: Readonly<Record<string, string>> = {
   head_record_origin: 'check the path of the head record and the name of the log',
   head_record_foreign: 'find out what else writes the head record and stop it, then start again',
   store_behind_record:
-    'the data is an older copy, or lost its end: put the newest copy back; entries above it were acknowledged. If they ' +
-    'are lost for good the log stays closed and a successor is opened',
+    'the data is an older copy, or lost its end: put the newest copy back, and let `recover` fetch what came after it from ' +
+    'a mirror; entries above it were acknowledged. If they are lost for good the log stays closed and a successor is opened',
   store_differs_from_record:
     'the data is not what was acknowledged: put the copy that belongs to this head record back',
   set_digest_mismatch: 'put a copy back, or rebuild the folds from the entries',
@@ -116,6 +116,7 @@ const WAYS_ON: Readonly<Record<string, string>> = {
     'put the newest copy of the head record back; if there is none, start once with the size and root of the last head ' +
     'that is known elsewhere',
   log_empty: 'no first batch was written: run `init` again',
+  recovery_unfinished: 'a `recover` was cut off: run it again, it goes on from there',
   clock_behind: 'set the clock, or start later',
   clock_ahead:
     'set the clock; if it is right and the log was idle for so long, accept it by the option of the start',
@@ -143,6 +144,9 @@ async function checkStored(options: RecoveryOptions): Promise<Recovered> {
   if (last === undefined) {
     checkAgainstRecord(recorded, 0, () => nativePrimitives.sha256(new Uint8Array(0)))
     throw new LedgerError('log_empty', 'the database holds no entry')
+  }
+  if (isHeadless(last)) {
+    throw new LedgerError('recovery_unfinished', 'the last batch has no signed head')
   }
   const progress = onProgress && { onProgress }
   const { fromIndex } = await checkBatchRecords(database, progress)

@@ -398,6 +398,11 @@ export class Database implements CommittedState, ViewedState {
     }
   }
 
+  /** Whether a commit is under way: what a scan sees may be a batch ahead of what memory says. */
+  isCommitting(): boolean {
+    return this.#committing
+  }
+
   /** For start-checks.ts: a fold's set digest as of the last commit. */
   setDigest(id: number): SetDigest | undefined {
     return this.#sets.get(id)

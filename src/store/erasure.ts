@@ -115,6 +115,13 @@ export async function finishErasures(
   return results
 }
 
+/** Marks an erasure as done: nothing of its values is in the files. */
+export async function markErased(database: Database, { job, targets }: Erasure): Promise<void> {
+  const key = database.keys.erasureDone(job)
+  const mark = u64(targets.length)
+  await database.store.write([{ type: 'put', key, value: sealValue(mark, digestOf(key, mark)) }])
+}
+
 /** Undefined: `signal` ended it. */
 async function finish(
   database: Database,
@@ -137,9 +144,7 @@ async function finish(
     foundIn = await searchStore(database, erasedKeys, values ?? [], signal)
     if (isAborted(signal)) return undefined
     if (foundIn.length > 0) continue
-    const key = keys.erasureDone(job)
-    const mark = u64(targets.length)
-    await store.write([{ type: 'put', key, value: sealValue(mark, digestOf(key, mark)) }])
+    await markErased(database, { job, targets })
     // On disk: nothing of the values, and the mark. Only now is it told.
     database.forgetErased(job)
     return { job, targets, gone: true, searched, foundIn }

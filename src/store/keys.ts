@@ -20,6 +20,7 @@
  * | `x` erasable value | entry index u64, ordinal u16 | the bytes | deleted by erasure |
  * | `p` pinned attachment | SHA-256 of the value | the bytes | never |
  * | `j` erasure done | index u64 of the erasure's entry | sealed: count of the values that are gone u64 | never |
+ * | `l` erasable values lost | entry index u64 | sealed: nothing | with an erasure (lost.ts) |
  *
  * A sealed value ends in the first 8 bytes of SHA-256(key ‖ value without these 8) (sealed.ts).
  */
@@ -39,7 +40,7 @@ const PREFIX_BYTES = 9
 const LOG_ID_BYTES = 8
 
 /** The spaces of the table above. */
-export type Space = 'm' | 'e' | 'b' | 't' | 'r' | 'f' | 's' | 'x' | 'p' | 'j'
+export type Space = 'm' | 'e' | 'b' | 't' | 'r' | 'f' | 's' | 'x' | 'p' | 'j' | 'l'
 
 const NOTHING = new Uint8Array(0)
 
@@ -130,6 +131,10 @@ export class Keys {
 
   erasureDone(index: number): Uint8Array {
     return this.of('j', u64(index))
+  }
+
+  lost(index: number): Uint8Array {
+    return this.of('l', u64(index))
   }
 
   /** All keys of `space` that begin with `parts`. */

@@ -2,7 +2,8 @@
  * @module The checks of a start (DESIGN §5): what was written last is read again and compared, before anything is
  * answered. The ledger calls them, after `Database.open` and before it discards the journals kept aside.
  *
- * They take the database as it lies: no commit may run meanwhile.
+ * A scrub (ledger/scrub.ts) runs the same checks behind a log that is served, slowly: what is written once does not change
+ * under them, and a fold is compared as it was at one moment.
  */
 import { NO_PREVIOUS, decodeBatchRecord } from './batch-record.ts'
 import { equalBytes, joinBytes } from './bytes.ts'
@@ -14,7 +15,9 @@ import { hashLeaf, sha256, sha256Of } from './hash.ts'
 import { BUNDLE_ENTRIES, readU16 } from './keys.ts'
 import { WRITE_BUFFER_BYTES } from './level-store.ts'
 import { checkSet, readBatchRecord, readBundle } from './load.ts'
+import { isLost } from './lost.ts'
 import { SetDigest, digestOf, openSealed } from './sealed.ts'
+import type { Row, Store } from './store.ts'
 
 /**
  * Bytes that a start reads again at least: twice the write buffer, since LevelDB can have two of them in journals
@@ -27,20 +30,28 @@ const RECHECK_BYTES: number = 2 * WRITE_BUFFER_BYTES
 export interface CheckProgress {
   /** What is being checked, for a log line. */
   readonly what: string
-  /** Bytes read (batch records) or keys read (folds) so far. */
+  /** Bytes read (batch records), keys read (folds) or entries (all others) so far. */
   readonly done: number
+  /** How many there are, or about how many there will have been. */
+  readonly total: number
 }
 
 /** How a check is run. */
 export interface CheckOptions {
   /** Called about every thousand steps. */
   readonly onProgress?: (progress: CheckProgress) => void
+  /** Awaited after every few steps with the bytes that they cost; what it throws ends the check. */
+  readonly pace?: (bytes: number) => Promise<void>
 }
 
 /** How far back batch records are checked. */
 export interface RecordCheckOptions extends CheckOptions {
   /** Bytes of entries and of values written once to read at least; `Infinity` for all. Default `RECHECK_BYTES`. */
   readonly minBytes?: number
+  /** The record to begin with. Default: the last one. */
+  readonly from?: BatchRecord
+  /** Called with each record that held. */
+  readonly onRecord?: (record: BatchRecord) => void
 }
 
 /** What was checked. */
@@ -52,6 +63,11 @@ export interface RecordCheck {
 }
 
 const PROGRESS_STEPS = 1000
+/** Keys of a fold that are checked before a pace is asked, and what a key costs: it is read twice, once at random. */
+const PACE_KEYS = 64
+const KEY_COST_BYTES = 1024
+/** A key can change between scan and get: only what stays contradictory is damage. */
+const LOOKS = 3
 /** First byte of a bundle's key, behind the prefix. */
 const BUNDLE_SPACE = 0x62
 
@@ -69,21 +85,26 @@ export async function checkBatchRecords(
 ): Promise<RecordCheck> {
   const minBytes = options.minBytes ?? RECHECK_BYTES
   const leaves = new LeafReader(database)
-  let record = database.lastBatch()
+  let record = options.from ?? database.lastBatch()
+  const size = record?.size ?? 0
   let records = 0
   let bytes = 0
-  let fromIndex = database.size
+  let fromIndex = size
   while (record !== undefined && bytes < minBytes) {
-    bytes += checkLeaves(record, leaves) + checkOnce(database, record)
+    const cost = checkLeaves(record, leaves) + checkOnce(database, record)
+    bytes += cost
     records++
     fromIndex = record.first
+    options.onRecord?.(record)
     record = previousOf(database, record)
+    await options.pace?.(cost)
     if (records % PROGRESS_STEPS === 0) {
-      options.onProgress?.({ what: 'batch records', done: bytes })
+      const part = Math.max(bytes / minBytes, (size - fromIndex) / size)
+      options.onProgress?.({ what: 'batch records', done: bytes, total: Math.ceil(bytes / part) })
       await nextTurn()
     }
   }
-  options.onProgress?.({ what: 'batch records', done: bytes })
+  options.onProgress?.({ what: 'batch records', done: bytes, total: bytes })
   return { records, bytes, fromIndex }
 }
 
@@ -97,7 +118,33 @@ export async function checkSetDigests(
   database: Database,
   options: CheckOptions = {},
 ): Promise<void> {
-  for (const spec of database.foldSpecs()) await checkFold(database, spec, options)
+  for (const spec of database.foldSpecs())
+    await checkFold(database, beginFold(database, spec), options)
+}
+
+/** A fold as it was at one moment. */
+export interface FoldMoment {
+  readonly spec: FoldSpec
+  readonly expected: SetDigest | undefined
+  readonly rows: AsyncIterator<Row>
+  readonly first: Promise<IteratorResult<Row>>
+}
+
+/**
+ * Takes a fold as it is: its set digest, and a scan that sees no later write. To be called while no commit is under way,
+ * and followed by `checkFold`, which ends the scan.
+ */
+export function beginFold(database: Database, spec: FoldSpec): FoldMoment {
+  const { store, keys } = database
+  const expected = database.setDigest(spec.id)
+  const rows = store.scan(keys.range('f', Uint8Array.of(spec.id)))[Symbol.asyncIterator]()
+  return { spec, expected, rows, first: rows.next() }
+}
+
+/** Which entries' erasable values are checked. */
+export interface ErasableCheckOptions extends CheckOptions {
+  /** The entry to end in front of. Default: the size. */
+  readonly to?: number
 }
 
 /** What the leaf of one entry says of its erasable values. */
@@ -121,10 +168,12 @@ export async function checkErasables(
   database: Database,
   from: number,
   expectationOf: (index: number) => ErasableExpectation | undefined,
-  options: CheckOptions = {},
+  options: ErasableCheckOptions = {},
 ): Promise<void> {
-  const { store, keys, size } = database
-  const range = { gte: keys.erasable(from, 0), lt: keys.range('x').lt, keysOnly: true }
+  const { store, keys } = database
+  const size = options.to ?? database.size
+  const lt = options.to === undefined ? keys.range('x').lt : keys.erasable(size, 0)
+  const range = { gte: keys.erasable(from, 0), lt, keysOnly: true }
   const rows = store.scan(range)[Symbol.asyncIterator]()
   try {
     let row = await rows.next()
@@ -135,8 +184,9 @@ export async function checkErasables(
         row = await rows.next()
       }
       checkErasable(database, index, expectationOf(index), shown)
+      await options.pace?.(KEY_COST_BYTES)
       if ((index - from) % PROGRESS_STEPS !== 0) continue
-      options.onProgress?.({ what: 'disclosures', done: index - from })
+      options.onProgress?.({ what: 'disclosures', done: index - from, total: size - from })
       await nextTurn()
     }
     checkStore(row.done === true, 'erasable_mismatch', 'an erasable value belongs to no entry')
@@ -159,6 +209,7 @@ function checkErasable(
       checkStore(gone, 'erasable_mismatch', `${name} is erased and still there`)
       continue
     }
+    if (value === undefined && isLost(database, index)) continue
     checkStore(value !== undefined, 'erasable_missing', `${name} is not there, and not erased`)
     const same = expected !== undefined && equalBytes(expected.digestOf(value), digest)
     checkStore(same, 'erasable_mismatch', `${name} is not the one in the leaf`)
@@ -266,24 +317,56 @@ function previousOf(database: RecordedLog, record: BatchRecord): BatchRecord | u
   return bytes === undefined ? undefined : decodeBatchRecord(bytes, record.first)
 }
 
-async function checkFold(database: Database, spec: FoldSpec, options: CheckOptions): Promise<void> {
+/**
+ * Scans a fold, `get`s every key that the scan shows, and compares count and sum with the set digest. A key that was changed
+ * since the moment of the scan is looked at again.
+ *
+ * @throws {StoreError} as `checkSetDigests`
+ */
+export async function checkFold(
+  database: Database,
+  { spec, expected, rows, first }: FoldMoment,
+  options: CheckOptions = {},
+): Promise<void> {
   const { store, keys } = database
   const what = `fold ${spec.name}`
   const found = new SetDigest()
-  for await (const row of store.scan(keys.range('f', Uint8Array.of(spec.id)))) {
-    const name = `${what}: key ${keys.nameOf(row.key)}`
-    const sealed = openSealed(row.key, row.value)
-    checkStore(sealed !== undefined, 'value_corrupt', `${name} has not the value written`)
-    const value = store.get(row.key)
-    checkStore(value !== undefined, 'fold_key_lost', `${name} is shown by a scan, not found by get`)
-    checkStore(equalBytes(value, row.value), 'value_corrupt', `${name}: scan and get differ`)
-    found.add(sealed.digest)
-    if (!spec.resident) database.noteFoldKey(spec.id, keys.rest(row.key, 1))
-    if (found.count % PROGRESS_STEPS === 0) options.onProgress?.({ what, done: found.count })
+  try {
+    for (let step = await first; step.done !== true; step = await rows.next()) {
+      const row = step.value
+      const name = `${what}: key ${keys.nameOf(row.key)}`
+      const sealed = openSealed(row.key, row.value)
+      checkStore(sealed !== undefined, 'value_corrupt', `${name} has not the value written`)
+      const value = store.get(row.key)
+      if (value === undefined || !equalBytes(value, row.value)) await lookAgain(store, row, name)
+      found.add(sealed.digest)
+      if (!spec.resident) database.noteFoldKey(spec.id, keys.rest(row.key, 1))
+      if (found.count % PACE_KEYS === 0) await options.pace?.(PACE_KEYS * KEY_COST_BYTES)
+      if (found.count % PROGRESS_STEPS === 0)
+        options.onProgress?.({ what, done: found.count, total: expected?.count ?? 0 })
+    }
+  } finally {
+    await rows.return?.()
   }
-  checkSet(spec.name, database.setDigest(spec.id), found)
+  checkSet(spec.name, expected, found)
   if (!spec.resident) database.noteFoldComplete(spec.id)
-  options.onProgress?.({ what, done: found.count })
+  options.onProgress?.({ what, done: found.count, total: found.count })
+}
+
+/** A key whose `get` is not what a scan showed: changed or deleted since, or lost. */
+async function lookAgain(store: Store, { key }: Row, name: string): Promise<void> {
+  let value: Uint8Array | undefined
+  for (let n = 0; n < LOOKS; n++) {
+    let shown: Uint8Array | undefined
+    const range = { gte: key, lt: joinBytes(key, Uint8Array.of(0)), limit: 1 }
+    for await (const row of store.scan(range)) shown = row.value
+    value = store.get(key)
+    if (shown === undefined && value === undefined) return
+    const agrees = shown !== undefined && value !== undefined && equalBytes(shown, value)
+    if (agrees && openSealed(key, value ?? key) !== undefined) return
+  }
+  checkStore(value !== undefined, 'fold_key_lost', `${name} is shown by a scan, not found by get`)
+  throw new StoreError('value_corrupt', `${name}: scan and get differ`)
 }
 
 /** Lets timers and I/O run: a check of 128 MiB takes long enough for a stop signal. */

@@ -3,6 +3,7 @@
  * every cell of route × role is driven over HTTP with real credentials and statements, own objects and others', closed
  * and open; whatever is not in the table is denied.
  */
+import { toBase64url } from '@trustwarden/proofs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ROLES, type Role, ROUTES, type RouteName } from '../../src/http/roles.ts'
 import { findPerson } from '../../src/ledger/principals.ts'
@@ -26,6 +27,9 @@ const TABLE: Readonly<Record<RouteName, readonly [Cell, Cell, Cell, Cell, Cell]>
   entry: ['-', 'own', 'own', 'all', 'all'],
   inclusion: ['-', 'all', 'all', 'all', 'all'],
   consistency: ['-', 'all', 'all', 'all', 'all'],
+  supplement: ['-', '-', '-', 'all', 'all'],
+  pinned: ['-', '-', '-', 'all', 'all'],
+  erasures: ['-', '-', '-', 'all', 'all'],
   agent: ['-', 'own', 'own', 'all', 'all'],
   chain: ['-', 'own', 'own', 'all', 'all'],
   agents: ['-', 'all', 'all', '-', '-'],
@@ -94,6 +98,9 @@ function pathFor(route: RouteName, world: World, whose: 'own' | 'foreign'): stri
     entry: `${log}/v1/entries/${own ? world.ownIndex : world.foreignIndex}`,
     inclusion: `${log}/v1/proofs/inclusion?index=0&size=3`,
     consistency: `${log}/v1/proofs/consistency?from=1&to=3`,
+    supplement: `${log}/v1/supplements/0?size=3`,
+    pinned: `${log}/v1/pinned/${toBase64url(world.opened.service.genesis.policy)}`,
+    erasures: `${log}/v1/erasures?from=0`,
     agent: `${log}/v1/agents/${encodeURIComponent(agent.principal)}`,
     chain: `${log}/v1/chains/${encodeURIComponent(`inst:${agent.principal}`)}`,
     agents: `${log}/v1/agents`,

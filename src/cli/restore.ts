@@ -1,0 +1,167 @@
+/**
+ * @module `trustwarden restore`: makes a data directory out of a backup, everything decided anew; and `trustwarden recover`:
+ * completes one that is older than its head record from a mirror.
+ */
+import { readFileSync } from 'node:fs'
+import { parseTrust, toBase64, toHex, utf8Encode } from '@trustwarden/proofs'
+import { openDirectory } from '../archive/directory.ts'
+import type { LogSource } from '../archive/source.ts'
+import { openGet, tileSource } from '../archive/url-source.ts'
+import { withoutSlashes } from '../config.ts'
+import { nativePrimitives } from '../crypto.ts'
+import { anchorPath } from '../directory.ts'
+import { type RecoverReport, recoverLog, type RestoreReport, restoreLog } from '../restore.ts'
+import { StoreError } from '../store/errors.ts'
+import { readHeadRecord, type RecordedHead } from '../store/head-record.ts'
+import { type Call, type Command, readCall } from './command.ts'
+import { readTrust } from './people.ts'
+import { startProgress } from './progress.ts'
+import { readAcceptedHead } from './serve.ts'
+
+/** Indexes that are named, of those that lost their disclosures. */
+const NAMED_MAX = 20
+
+/** See the module. */
+export const restore: Command = {
+  usage: 'restore --from BACKUP --to DIR --trust ANCHOR|FILE [--head DIR] [--json]',
+  summary: 'make a data directory out of a backup: every signature, outcome and fold decided anew',
+  run: async (args, io) => {
+    const call = readCall(args, {
+      values: ['from', 'to', 'trust', 'head'],
+      switches: ['json'],
+    })
+    const to = withoutSlashes(call.required('to'))
+    const source = await openDirectory(withoutSlashes(call.required('from')))
+    const trust = parseTrust(nativePrimitives, utf8Encode(readTrust(call.required('trust'))))
+    const head = call.optional('head') ?? `${to}.head`
+    const recorded = await findRecord(head)
+    const progress = startProgress(io, 'restore')
+    try {
+      const report = await restoreLog({
+        source,
+        to,
+        trust,
+        onProgress: progress.tell,
+        ...(recorded === undefined ? {} : { recorded }),
+      })
+      progress.end()
+      const next = nextStep(report, to, head, recorded)
+      if (call.has('json')) {
+        const { lost, cleanErasures: _, root, ...counts } = report
+        io.out(`${JSON.stringify({ to, ...counts, root: toBase64(root), lost, next })}\n`)
+      } else io.out(`${describe(report, to)}${next}`)
+      return 0
+    } finally {
+      progress.end()
+    }
+  },
+}
+
+/** See the module. */
+export const recover: Command = {
+  usage:
+    'recover --data DIR --from MIRROR-URL|DIR [--head DIR | --accept-head SIZE:ROOT] [--trust ANCHOR|FILE] ' +
+    '[--pinned FILE …] [--json]',
+  summary: 'fetch from a mirror what the data lacks, until the last head that was recorded',
+  run: async (args, io) => {
+    const call = readCall(args, {
+      values: ['data', 'from', 'head', 'accept-head', 'trust'],
+      repeated: ['pinned'],
+      switches: ['json'],
+    })
+    const data = withoutSlashes(call.required('data'))
+    const source = await openSource(call.required('from'))
+    const given = call.optional('trust')
+    const text = given === undefined ? readFileSync(anchorPath(data), 'utf8') : readTrust(given)
+    const acceptHead = readAcceptedHead(call.optional('accept-head'))
+    const progress = startProgress(io, 'recover')
+    try {
+      const report = await recoverLog({
+        data,
+        head: call.optional('head') ?? `${data}.head`,
+        source,
+        trust: parseTrust(nativePrimitives, utf8Encode(text)),
+        pinned: readPinned(call),
+        onProgress: progress.tell,
+        ...(acceptHead === undefined ? {} : { acceptHead }),
+      })
+      progress.end()
+      if (call.has('json')) {
+        const { lost, cleanErasures: _, root, ...counts } = report
+        io.out(`${JSON.stringify({ data, ...counts, root: toBase64(root), lost })}\n`)
+      } else io.out(describeRecovery(report, data, source))
+      return 0
+    } finally {
+      progress.end()
+    }
+  },
+}
+
+function openSource(from: string): Promise<LogSource> {
+  if (!/^https?:\/\//.test(from)) return openDirectory(withoutSlashes(from))
+  return Promise.resolve(tileSource(from, openGet(from)))
+}
+
+function readPinned(call: Call): ReadonlyMap<string, Uint8Array> {
+  const files = call.all('pinned').map((path) => new Uint8Array(readFileSync(path)))
+  return new Map(files.map((bytes) => [toHex(nativePrimitives.sha256(bytes)), bytes]))
+}
+
+/** What the head record says, if there is one: `restore` reads it and writes none. */
+async function findRecord(path: string): Promise<RecordedHead | undefined> {
+  try {
+    return await readHeadRecord(path)
+  } catch (error) {
+    if (error instanceof StoreError && error.code === 'head_record_missing') return undefined
+    throw error
+  }
+}
+
+function describe(report: RestoreReport, to: string): string {
+  return (
+    `${to}: ${report.origin} at size ${report.size}, out of ${report.batches} batches; ${report.signatures} signatures and ` +
+    `${report.disclosures} disclosures hold, and every hash, head, outcome and fold is what the entries give\n` +
+    describeLost(report.lost, 'were erased after its head, or cut out of it')
+  )
+}
+
+/** The head record decides what a start takes; what is missing is said here already. */
+function nextStep(
+  { size, root }: RestoreReport,
+  to: string,
+  head: string,
+  recorded: RecordedHead | undefined,
+): string {
+  const accept = `trustwarden serve --data ${to} --accept-head ${size}:${toBase64(root)}`
+  if (recorded === undefined)
+    return (
+      `There is no head record at ${head}. Put it back, or name where it lies by --head. If it is lost: take size and root of\n` +
+      'the latest checkpoint that somebody else holds, and if they are above this size, recover from a mirror up to there.\n' +
+      `Only if nothing was acknowledged after this backup:\n  ${accept}\n`
+    )
+  if (recorded.size > size)
+    return (
+      `The head record says ${recorded.size}: ${recorded.size - size} acknowledged entries are missing, and a start is ` +
+      `refused until they are there:\n  trustwarden recover --data ${to} --from MIRROR\n`
+    )
+  if (recorded.size === size) return 'It ends where the head record ends: a start takes it.\n'
+  return `The head record at ${head} says ${recorded.size} and is older than the backup. Put its newest copy back, or:\n  ${accept}\n`
+}
+
+function describeRecovery(report: RecoverReport, data: string, source: LogSource): string {
+  const { before, size, recordedSize, signatures } = report
+  const beyond = size > recordedSize ? `, beyond the recorded ${recordedSize}` : ''
+  return (
+    `${data}: entries ${before} to ${size - 1} are there again, from ${source.name}, up to its signed head${beyond}; ` +
+    `${signatures} signatures hold, and every entry is what the rules give\n` +
+    describeLost(report.lost, 'are in no mirror, and are lost unless a newer backup has them') +
+    `Next: trustwarden audit --data ${data}, and a start\n`
+  )
+}
+
+function describeLost(lost: readonly number[], why: string): string {
+  if (lost.length === 0) return ''
+  const named = lost.slice(0, NAMED_MAX).join(', ')
+  const more = lost.length > NAMED_MAX ? `, and ${lost.length - NAMED_MAX} more` : ''
+  return `Disclosures of ${lost.length} entries are not there; they ${why}: ${named}${more}\n`
+}

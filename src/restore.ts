@@ -1,0 +1,371 @@
+/**
+ * @module Makes a data directory out of a backup, deciding everything anew, and completes one that lacks its end.
+ *
+ * `restoreLog` order and crashes: everything is made in `<to>.partial`, which says by a file of its own that a restore makes
+ * it; LevelDB's files are synced by closing and opening it again, and read again from the first entry to the last; only then
+ * the directory gets its name. A crash, or a full disk, up to there leaves `<to>.partial`, which the next run removes, and no
+ * `<to>`. The head record is never written: it says what was acknowledged, whatever a backup holds.
+ *
+ * `recoverLog` writes batch after batch into the database, each synced. A crash leaves a database that a start refuses (it is
+ * older than its head record, or its last batch has no head) and that the next run goes on with. The head record is moved on
+ * at the end, and only to a head that the log signed.
+ */
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import {
+  bundleHash,
+  compareBytes,
+  type Genesis,
+  type Hash,
+  leafHash,
+  openTrustedHead,
+  parseGenesis,
+  type Trust,
+  trustFor,
+} from '@trustwarden/proofs'
+import { ArchiveError, checkArchive } from './archive/errors.ts'
+import { type ProvenLeaves, proveLeaves } from './archive/leaves.ts'
+import { type ReplayReport, replayLog } from './archive/replay.ts'
+import type { LogSource } from './archive/source.ts'
+import { ALL_FOLDS, anchorOf, readGenesis } from './build.ts'
+import { nativePrimitives } from './crypto.ts'
+import {
+  anchorPath,
+  databasePath,
+  descriptionPath,
+  type Paths,
+  readDescription,
+} from './directory.ts'
+import { dueErasures, expectedDisclosures } from './ledger/disclosures.ts'
+import { LedgerError } from './ledger/errors.ts'
+import { foldSpecs } from './ledger/rebuild.ts'
+import { rightEdge, storedTiles } from './ledger/recovery.ts'
+import { readRegistered } from './ledger/register.ts'
+import { VerifyPool } from './ledger/verify-pool.ts'
+import { Edge, treeReader } from './merkle/grow.ts'
+import { rootAt } from './merkle/prove.ts'
+import { keylessRules } from './offline.ts'
+import { Database } from './store/database.ts'
+import { syncDirectory } from './store/durable.ts'
+import { markErased } from './store/erasure.ts'
+import { checkAgainstRecord, HeadRecord, type RecordedHead } from './store/head-record.ts'
+import { openKeepingJournals } from './store/journals.ts'
+import { LevelStore } from './store/level-store.ts'
+import {
+  checkBatchRecords,
+  checkErasables,
+  checkSetDigests,
+  type CheckProgress,
+} from './store/start-checks.ts'
+
+/** Reported while it goes on. */
+export type StepProgress = (progress: CheckProgress) => void
+
+/** What a restore is given. */
+export interface RestoreOptions {
+  readonly source: LogSource
+  /** The data directory to be made. */
+  readonly to: string
+  readonly trust: Trust
+  /** What the head record beside it says, if there is one. */
+  readonly recorded?: RecordedHead
+  readonly onProgress?: StepProgress
+}
+
+/** What a restore made. */
+export interface RestoreReport extends ReplayReport {
+  readonly origin: string
+  readonly anchor: string
+  /** Signed root, for `serve --accept-head`. */
+  readonly root: Hash
+}
+
+const MARKER = 'restore-unfinished'
+
+/**
+ * Restores a backup.
+ *
+ * @throws {ArchiveError} `target_exists`, and whatever is wrong with the backup; `archive_forked` if the head record is of
+ *   another history
+ * @throws {ProofError} for a head that is not the trusted log's
+ */
+export async function restoreLog(options: RestoreOptions): Promise<RestoreReport> {
+  const { source, to, trust, recorded, onProgress } = options
+  checkArchive(
+    source.isWhole,
+    'archive_foreign',
+    `${source.name} is a mirror: it has no disclosures`,
+  )
+  checkArchive(!existsSync(to), 'target_exists', `${to} is there already: nothing is overwritten`)
+  const note = await source.head()
+  const head = openTrustedHead(nativePrimitives, trust, note)
+  checkArchive(head.size > 0, 'archive_missing', `${source.name}: the log is empty`)
+  const edge = Edge.empty(nativePrimitives)
+  const leaves = await prove({ source, from: edge, head, recorded, onProgress })
+  const genesis = await openGenesis(leaves, trustFor(trust, head.origin).anchor)
+  const { origin } = genesis
+  const partial = `${to}.partial`
+  await removePartial(partial)
+  mkdirSync(partial, { recursive: true, mode: 0o700 })
+  writeFileSync(join(partial, MARKER), 'a restore is making this directory, or did not finish\n')
+  const filling = { source, leaves, head: { ...head, note }, edge, trust, genesis, onProgress }
+  const report = await fillChecked(partial, filling)
+  const description = {
+    origin,
+    trust_domain: genesis.trustDomain,
+    development: genesis.development,
+  }
+  const file = { flag: 'wx', flush: true } as const
+  const text = `${JSON.stringify(description, null, 2)}\n`
+  writeFileSync(descriptionPath(partial), text, { ...file, mode: 0o600 })
+  const anchor = anchorOf(genesis, trustFor(trust, origin).anchor.genesisHash)
+  writeFileSync(anchorPath(partial), `${anchor}\n`, { ...file, mode: 0o644 })
+  rmSync(join(partial, MARKER))
+  await syncDirectory(partial)
+  // On disk: a whole data directory under another name. After the rename, once synced, it is the one that was asked for.
+  renameSync(partial, to)
+  await syncDirectory(dirname(to))
+  return { ...report, origin, anchor, root: head.root }
+}
+
+interface ProveTail {
+  readonly source: LogSource
+  readonly from: Edge
+  readonly head: { readonly size: number; readonly root: Hash }
+  readonly recorded: RecordedHead | undefined
+  readonly onProgress: StepProgress | undefined
+}
+
+/** Proves the leaves, and that the recorded tree is a part of them where they reach it. */
+async function prove(options: ProveTail): Promise<ProvenLeaves> {
+  const { source, from, head, recorded, onProgress } = options
+  const leaves = await proveLeaves({
+    source,
+    from,
+    head,
+    ...(recorded === undefined ? {} : { rootAt: recorded.size }),
+    onProgress: (done, total) => onProgress?.({ what: 'leaf hashes', done, total }),
+  })
+  const known = leaves.rootAt
+  const agrees =
+    recorded === undefined || known === undefined || compareBytes(known, recorded.root) === 0
+  checkArchive(
+    agrees,
+    'archive_forked',
+    `${source.name} has another root at size ${recorded?.size} than the head record: it is of another history`,
+  )
+  return leaves
+}
+
+/** Genesis out of the first bundle, which the trust anchor names by its hash. */
+async function openGenesis(
+  leaves: ProvenLeaves,
+  anchor: { readonly genesisHash: Hash; readonly bundleHash: Hash },
+): Promise<Genesis> {
+  const [bytes] = await leaves.entries(0)
+  const isNamed =
+    bytes !== undefined && compareBytes(leafHash(nativePrimitives, bytes), anchor.genesisHash) === 0
+  checkArchive(isNamed, 'archive_foreign', 'genesis is not the one that the trust anchor names')
+  const genesis = parseGenesis(nativePrimitives, readRegistered(bytes, 0).statement)
+  const isOwn = compareBytes(bundleHash(nativePrimitives, genesis.ca), anchor.bundleHash) === 0
+  checkArchive(isOwn, 'archive_foreign', 'genesis names other roots than the trust anchor')
+  return genesis
+}
+
+interface Fill {
+  readonly source: LogSource
+  readonly leaves: ProvenLeaves
+  readonly head: { readonly size: number; readonly root: Hash; readonly note: Uint8Array }
+  readonly edge: Edge
+  readonly trust: Trust
+  readonly genesis: Genesis
+  readonly onProgress: StepProgress | undefined
+  readonly pinned?: ReadonlyMap<string, Uint8Array>
+}
+
+/** Fills, and reads again; what is refused leaves nothing behind. */
+async function fillChecked(path: string, options: Fill): Promise<ReplayReport> {
+  try {
+    const report = await fill(path, options)
+    await check(path, options.genesis.origin, options.onProgress)
+    return report
+  } catch (error) {
+    rmSync(path, { recursive: true, force: true })
+    throw error
+  }
+}
+
+/** Fills an empty database. Not synced batch by batch: it has no name yet. */
+async function fill(path: string, options: Fill): Promise<ReplayReport> {
+  const { origin } = options.genesis
+  const store = await LevelStore.create(databasePath(path), { durable: false })
+  try {
+    const database = await Database.create({ store, origin, folds: foldSpecs(ALL_FOLDS) })
+    const report = await replay(database, options)
+    const clean = new Set(report.cleanErasures)
+    // What was erased never came here, so it is in no file: nothing is left to be searched for.
+    for (const erasure of await dueErasures(database))
+      if (clean.has(erasure.job)) await markErased(database, erasure)
+    return report
+  } finally {
+    await store.close()
+  }
+}
+
+async function replay(database: Database, options: Fill): Promise<ReplayReport> {
+  const { source, leaves, head, edge, trust, genesis, onProgress, pinned } = options
+  const rules = keylessRules(genesis)
+  const verifier = new VerifyPool()
+  try {
+    return await replayLog({
+      source,
+      leaves,
+      head,
+      edge,
+      database,
+      verifier,
+      openHead: (note) => openTrustedHead(nativePrimitives, trust, note),
+      pinned: pinned ?? new Map(),
+      replay: {
+        origin: genesis.origin,
+        folds: ALL_FOLDS,
+        principals: rules.principals,
+        handlers: new Map(rules.handlers.map((handler) => [handler.type, handler])),
+      },
+      onProgress: (done, total) => onProgress?.({ what: 'entries', done, total }),
+    })
+  } finally {
+    await verifier.close()
+  }
+}
+
+/** Reads everything again that was written: LevelDB, opened anew, has made synced tables of its journals. */
+async function check(
+  path: string,
+  origin: string,
+  onProgress: StepProgress | undefined,
+): Promise<void> {
+  const store = await LevelStore.open(databasePath(path))
+  try {
+    const database = await Database.open({ store, origin, folds: foldSpecs(ALL_FOLDS) })
+    const progress = onProgress && { onProgress }
+    await checkBatchRecords(database, { minBytes: Number.POSITIVE_INFINITY, ...progress })
+    await checkSetDigests(database, progress)
+    await checkErasables(database, 0, (index) => expectedDisclosures(database, index), progress)
+  } finally {
+    await store.close()
+  }
+}
+
+async function removePartial(path: string): Promise<void> {
+  if (!existsSync(path)) return
+  checkArchive(
+    existsSync(join(path, MARKER)),
+    'target_exists',
+    `${path} is there, and no restore that was cut off made it`,
+  )
+  rmSync(path, { recursive: true })
+  await syncDirectory(dirname(path))
+}
+
+/** What a recovery is given. */
+export interface RecoverOptions extends Pick<Paths, 'data' | 'head'> {
+  /** A mirror, or a backup that is newer than the data. */
+  readonly source: LogSource
+  /** Default: what the data directory's own genesis names. */
+  readonly trust: Trust
+  /** Size and root of the last head that is known elsewhere, where the head record is lost. */
+  readonly acceptHead?: { readonly size: number; readonly root: Uint8Array }
+  /** Policies from elsewhere, by digest in hex. */
+  readonly pinned: ReadonlyMap<string, Uint8Array>
+  readonly onProgress?: StepProgress
+}
+
+/** What a recovery came to. */
+export interface RecoverReport extends ReplayReport {
+  /** Size before. */
+  readonly before: number
+  readonly recordedSize: number
+  readonly root: Hash
+}
+
+/**
+ * Completes a database from a mirror or a newer backup, up to its signed head, which is not older than the head record.
+ *
+ * @throws {ArchiveError} `source_behind` if it ends before the head record: nothing is written; `archive_forked`; and
+ *   whatever is wrong with the source
+ */
+export async function recoverLog(options: RecoverOptions): Promise<RecoverReport> {
+  const { data, head: headPath, acceptHead } = options
+  const description = readDescription(data)
+  const { origin } = description
+  const headRecord =
+    acceptHead === undefined ? await HeadRecord.open(headPath, { origin }) : undefined
+  try {
+    const recorded = headRecord?.current() ?? { timeMs: 0, ...(acceptHead ?? NOWHERE) }
+    // The copy of the journals stays: only a start whose checks all pass removes it.
+    const { store } = await openKeepingJournals(databasePath(data))
+    try {
+      const database = await Database.open({ store, origin, folds: foldSpecs(ALL_FOLDS) })
+      const { genesis } = readGenesis(database, description)
+      const report = await complete(database, genesis, recorded, options)
+      const { root, size } = report
+      const timeMs = database.lastBatch()?.timeMs ?? 0
+      // The record may lag, never lead: the batches are on disk, and the log signed this head before.
+      if (headRecord !== undefined && recorded.size < size)
+        await headRecord.write({ size, root, timeMs })
+      return report
+    } finally {
+      await store.close()
+    }
+  } finally {
+    await headRecord?.close()
+  }
+}
+
+const NOWHERE = { size: 0, root: new Uint8Array(0) }
+
+async function complete(
+  database: Database,
+  genesis: Genesis,
+  recorded: RecordedHead,
+  options: RecoverOptions,
+): Promise<RecoverReport> {
+  const { source, trust, pinned, onProgress } = options
+  const before = database.size
+  const progress = onProgress && { onProgress }
+  // What is there has to be sound before something is built on it.
+  const { fromIndex } = await checkBatchRecords(database, progress)
+  await checkSetDigests(database, progress)
+  const edge = rightEdge(database)
+  const last = database.lastBatch()
+  if (last === undefined) throw new LedgerError('log_empty', 'the database holds no entry')
+  if (compareBytes(edge.root(), last.root) !== 0)
+    throw new LedgerError('root_mismatch', `the entries up to ${before} have another root`)
+  await checkErasables(database, fromIndex, (at) => expectedDisclosures(database, at), progress)
+  if (recorded.size <= before) {
+    const tiles = treeReader(edge, storedTiles(database))
+    checkAgainstRecord(recorded, before, (size) => rootAt(nativePrimitives, size, tiles))
+  }
+  const note = await source.head()
+  const head = openTrustedHead(nativePrimitives, trust, note)
+  if (head.size < recorded.size) throw behind(source, head.size, recorded.size)
+  checkArchive(
+    head.size >= before,
+    'source_behind',
+    `${source.name} has ${head.size} entries, the data has ${before} already: nothing is to be recovered from it`,
+  )
+  const leaves = await prove({ source, from: edge, head, recorded, onProgress })
+  const filling = { source, leaves, head: { ...head, note }, edge, trust, genesis, onProgress }
+  const report = await replay(database, { ...filling, pinned })
+  return { ...report, before, recordedSize: recorded.size, root: head.root }
+}
+
+function behind(source: LogSource, size: number, recordedSize: number): ArchiveError {
+  const count = recordedSize - size
+  return new ArchiveError(
+    'source_behind',
+    `${source.name} ends at ${size}, the head record says ${recordedSize}: ${count} acknowledged ` +
+      `${count === 1 ? 'entry is' : 'entries are'} not in it (${size} to ${recordedSize - 1}); nothing was written`,
+  )
+}

@@ -1,0 +1,409 @@
+/**
+ * Goal: what the manual says to do when something is lost brings the log back, from its words alone.
+ * Method: each section of src/cli/MANUAL.md is read; the loss is made, the symptom that it prints is looked for in what the
+ * real process prints, and its commands are typed into a shell as they stand. What was acknowledged before is held against
+ * the log that comes back.
+ */
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import {
+  closeSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { isAcknowledged, Load, Speaker, submitAll } from '../support/load.ts'
+import { cleanEnvironment, type LogDirectory, makeLog, removeLog } from '../support/service.ts'
+import { Auditor, httpSource } from './auditor.ts'
+
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 120_000 })
+
+const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
+const MANUAL = readFileSync(
+  fileURLToPath(new URL('../../src/cli/MANUAL.md', import.meta.url)),
+  'utf8',
+)
+const SHELL = `trustwarden() { '${process.execPath}' '${MAIN}' "$@"; }\nset -euo pipefail\n`
+
+/** What a section shows (symptoms) and says to type (commands), each block as it stands. */
+function section(title: string): {
+  readonly shown: readonly string[]
+  readonly typed: readonly string[]
+} {
+  const text = MANUAL.split('\n## ').find((part) => part.startsWith(`${title}\n`))
+  if (text === undefined) throw new Error(`the manual has no section "${title}"`)
+  const blocks = (language: string) =>
+    [...text.matchAll(new RegExp(`\`\`\`${language}\n([^]*?)\`\`\``, 'g'))].map((one) =>
+      (one[1] ?? '').trim(),
+    )
+  return { shown: blocks('text'), typed: blocks('sh') }
+}
+
+interface Running {
+  readonly url: string
+  readonly stop: (signal?: NodeJS.Signals) => Promise<number | null>
+  readonly printed: () => string
+}
+
+let log: LogDirectory
+let load: Load
+let environment: Record<string, string>
+let running: Running | undefined
+
+/** Types one line into a shell that knows the manual's names. */
+function type(line: string): { readonly code: number | null; readonly printed: string } {
+  const ended = spawnSync('bash', ['-c', SHELL + line], {
+    encoding: 'utf8',
+    env: environment,
+    timeout: 120_000,
+  })
+  return { code: ended.status, printed: ended.stdout + ended.stderr }
+}
+
+/** Types a command that serves; resolves when it listens, or with what it printed when it ended. */
+async function serve(line: string): Promise<Running | string> {
+  const quiet = ' --port 0 --open-reads true --log-level warn'
+  const child = spawn(
+    'bash',
+    [
+      '-c',
+      `${SHELL}${line.replace('trustwarden', `exec '${process.execPath}' '${MAIN}'`)}${quiet}`,
+    ],
+    { env: environment },
+  )
+  let printed = ''
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk: Buffer) => {
+      printed += chunk.toString()
+    })
+  const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
+  const url = await Promise.race([
+    ended.then(() => undefined),
+    new Promise<string>((resolve) => {
+      child.stdout.on('data', () => {
+        const found = /^listening on (\S+)$/m.exec(printed)?.[1]
+        if (found !== undefined) resolve(found)
+      })
+    }),
+  ])
+  if (url === undefined) return printed
+  environment['URL'] = url
+  const stop = (signal: NodeJS.Signals = 'SIGTERM') => {
+    child.kill(signal)
+    return ended
+  }
+  return { url, stop, printed: () => printed }
+}
+
+const SERVE = 'trustwarden serve --data $DATA --head $HEAD --keys $KEYS'
+
+async function start(line = SERVE): Promise<Running> {
+  const started = await serve(line)
+  if (typeof started === 'string') throw new Error(started)
+  running = started
+  return started
+}
+
+/** What a start prints that is refused. */
+async function refusal(line = SERVE): Promise<string> {
+  const started = await serve(line)
+  if (typeof started === 'string') return started
+  running = started
+  return expect.fail('it started')
+}
+
+/** Types all lines of a block; a line that serves leaves a service running. */
+async function follow(block: string): Promise<void> {
+  for (const line of block.split('\n')) {
+    if (line.startsWith('trustwarden serve')) {
+      await start(line)
+      continue
+    }
+    const stopped = running
+    if (stopped !== undefined && line.includes('audit')) {
+      await stopped.stop()
+      running = undefined
+    }
+    const { code, printed } = type(line)
+    expect([line, code, printed]).toEqual([line, 0, expect.any(String)])
+  }
+}
+
+const expectShown = (printed: string, symptom = ''): void => {
+  const shown = symptom.replace('$DATA', log.data)
+  const pattern = shown.includes('|') ? new RegExp(shown) : shown
+  expect(symptom).not.toBe('')
+  expect(printed).toMatch(pattern)
+}
+
+async function say(url: string, count: number): Promise<void> {
+  const all = Array.from({ length: count }, (_, n) =>
+    load.speaker.report(load.agent, null, n % 2 === 0 ? `detail ${n}` : undefined),
+  )
+  const results = (await submitAll(url, all)).filter(isAcknowledged)
+  expect(results.length).toBe(count)
+  load.acknowledged.push(...results)
+}
+
+/** What was acknowledged is there, in a service that takes more. */
+async function expectWhole(): Promise<void> {
+  const service = running ?? (await start())
+  await new Auditor(log.anchor).check(httpSource(service.url), load.acknowledged)
+  await say(service.url, 1)
+}
+
+async function stop(): Promise<void> {
+  expect(await running?.stop()).toBe(0)
+  running = undefined
+}
+
+const copy = (command: 'backup' | 'mirror'): void => {
+  const to = command === 'backup' ? '$BACKUP' : '$MIRROR'
+  const { code, printed } = type(
+    `trustwarden ${command} --to ${to} --url $URL --trust $ANCHOR --key $READER`,
+  )
+  expect([code, printed]).toEqual([0, expect.any(String)])
+}
+
+/** A log with a backup of its beginning and a mirror of all of it, stopped. */
+beforeEach(async () => {
+  log = makeLog()
+  load = new Load(Speaker.of(log))
+  const at = (name: string) => join(log.root, name)
+  writeFileSync(at('anchor.txt'), log.anchor)
+  environment = {
+    ...(cleanEnvironment() as Record<string, string>),
+    DATA: log.data,
+    HEAD: log.head,
+    KEYS: log.keys,
+    BACKUP: at('backup'),
+    MIRROR: at('mirror'),
+    ANCHOR: at('anchor.txt'),
+    READER: at('reader.key'),
+    OPERATOR: log.operator,
+  }
+  const { url } = await start()
+  expect(type('trustwarden keygen --out $READER --plain-key').code).toBe(0)
+  expect(
+    type('trustwarden enroll reader $READER.pub --key $OPERATOR --url $URL --trust $ANCHOR').code,
+  ).toBe(0)
+  await load.begin(url)
+  await say(url, 30)
+})
+
+afterEach(async () => {
+  await running?.stop('SIGKILL')
+  running = undefined
+  removeLog(log)
+})
+
+test('the disk of the data is lost', async () => {
+  const { shown, typed } = section('The disk of the data is lost')
+  copy('backup')
+  await say(environment['URL'] ?? '', 20)
+  copy('mirror')
+  await running?.stop('SIGKILL')
+  running = undefined
+  rmSync(log.data, { recursive: true })
+  expectShown(await refusal(), shown[0])
+  await follow(typed[0] ?? '')
+  await expectWhole()
+})
+
+test('the disk of the data is lost, and the mirror ends too early', async () => {
+  const { typed } = section('The disk of the data is lost')
+  copy('backup')
+  copy('mirror')
+  await say(environment['URL'] ?? '', 5)
+  await stop()
+  rmSync(log.data, { recursive: true })
+  const [restore = '', recover = '', , serveLine = ''] = (typed[0] ?? '').split('\n')
+  expect(type(restore).code).toBe(0)
+  const ended = type(recover)
+  expect([ended.code, ended.printed]).toEqual([
+    1,
+    expect.stringMatching(/source_behind.*5 acknowledged entries/s),
+  ])
+  // It stays closed.
+  expect(await refusal(serveLine)).toContain('store_behind_record')
+})
+
+test('the disk of the head record is lost', async () => {
+  const { shown, typed } = section('The disk of the head record is lost')
+  copy('mirror')
+  await stop()
+  rmSync(log.head, { recursive: true })
+  expectShown(await refusal(), shown[0])
+  await follow(typed[0] ?? '')
+  await expectWhole()
+})
+
+test('a snapshot of the data was restored', async () => {
+  const { shown, typed } = section('A snapshot of the data was restored')
+  await stop()
+  cpSync(log.data, join(log.root, 'snapshot'), { recursive: true })
+  const { url } = await start()
+  await say(url, 10)
+  copy('mirror')
+  await stop()
+  rmSync(log.data, { recursive: true })
+  cpSync(join(log.root, 'snapshot'), log.data, { recursive: true })
+  expectShown(await refusal(), shown[0])
+  await follow(typed[0] ?? '')
+  await expectWhole()
+})
+
+test('data and head record were restored together: nothing was registered since, and then something was', async () => {
+  const { shown, typed } = section('Data and head record were restored together')
+  await stop()
+  for (const path of [log.data, log.head]) cpSync(path, `${path}.snapshot`, { recursive: true })
+  const { url } = await start()
+  await say(url, 10)
+  copy('mirror')
+  await stop()
+  const goBack = (): void => {
+    for (const path of [log.data, log.head]) {
+      rmSync(path, { recursive: true })
+      cpSync(`${path}.snapshot`, path, { recursive: true })
+    }
+  }
+  goBack()
+  await start()
+  const mirror = 'trustwarden mirror --to $MIRROR --url $URL --trust $ANCHOR --key $READER'
+  const ended = type(mirror)
+  expect(ended.code).toBe(1)
+  expectShown(ended.printed, shown[0])
+  await stop()
+  await follow(typed[0] ?? '')
+  await expectWhole()
+  await stop()
+  goBack()
+  const forked = await start()
+  const [one] = await submitAll(forked.url, [load.speaker.report(load.agent, null)])
+  expect(one !== undefined && isAcknowledged(one)).toBe(true)
+  await stop()
+  const [recover = ''] = (typed[0] ?? '').split('\n')
+  expect(type(recover)).toMatchObject({
+    code: 1,
+    printed: expect.stringContaining('archive_forked'),
+  })
+})
+
+test('the clock is wrong, while it runs and at a start', async () => {
+  const { shown, typed } = section('The clock is wrong')
+  const [whileRunning, atStart] = shown
+  const [accept = '', restart = ''] = typed
+  await stop()
+  // The processes' own clock: what the machine says, and an offset.
+  const offset = join(log.root, 'offset')
+  const clock = join(log.root, 'clock.mjs')
+  writeFileSync(offset, '0')
+  writeFileSync(clock, offsetClock(offset))
+  environment['NODE_OPTIONS'] = `--import ${pathToFileURL(clock).href}`
+  let service = await start()
+  const refused = async (): Promise<string> => {
+    const results = await submitAll(service.url, [load.speaker.report(load.agent, null)])
+    return JSON.stringify(results)
+  }
+  writeFileSync(offset, '60000')
+  expect(await refused()).toContain('clock_stopped')
+  expectShown(await (await fetch(`${service.url}/readyz`)).text(), whileRunning)
+  // The new time is the right one: an operator says so.
+  await follow(accept)
+  const { origin, trustDomain } = load.speaker
+  const ahead = new Speaker({
+    origin,
+    trustDomain,
+    owner: load.speaker.owner.signer,
+    operator: load.speaker.operator.signer,
+    nowMs: () => Date.now() + 60_000,
+  })
+  const [taken] = await submitAll(service.url, [ahead.acceptClock()])
+  expect(taken !== undefined && isAcknowledged(taken)).toBe(true)
+  expect((await fetch(`${service.url}/readyz`)).status).toBe(200)
+  await stop()
+  writeFileSync(offset, '0')
+  expectShown(await refusal(), atStart)
+  writeFileSync(offset, String(3 * 86_400_000))
+  expectShown(await refusal(), atStart)
+  service = await start(restart)
+  expect((await fetch(`${service.url}/readyz`)).status).toBe(200)
+})
+
+/** A module that puts an offset, read from a file at each look, on the clock of a process. */
+function offsetClock(offset: string): string {
+  return `import { readFileSync } from 'node:fs'
+const Real = Date
+const now = () => Real.now() + Number(readFileSync(${JSON.stringify(offset)}, 'utf8'))
+globalThis.Date = class extends Real {
+  constructor(...given) {
+    if (given.length === 0) super(now())
+    else super(...given)
+  }
+  static now() {
+    return now()
+  }
+}
+`
+}
+
+function canMount(): boolean {
+  const path = mkdtempSync(join(tmpdir(), 'trustwarden-mount-'))
+  const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', path])
+  if (status === 0) execFileSync('umount', [path])
+  rmSync(path, { recursive: true })
+  return status === 0
+}
+
+describe.skipIf(!canMount())(
+  'a disk is full (skipped where tmpfs may not be mounted: root is needed)',
+  () => {
+    let disk: string
+
+    beforeEach(async () => {
+      await stop()
+      disk = join(log.root, 'disk')
+      mkdirSync(disk)
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', disk])
+      cpSync(log.data, join(disk, 'log'), { recursive: true })
+      environment['DATA'] = join(disk, 'log')
+    })
+    afterEach(async () => {
+      await running?.stop('SIGKILL')
+      running = undefined
+      execFileSync('umount', [disk])
+    })
+
+    test('the process ends, and goes on when there is room', async () => {
+      const { shown, typed } = section('A disk is full')
+      const service = await start()
+      const filler = openSync(join(disk, 'filler'), 'w')
+      for (;;) {
+        const { bavail, bsize } = statfsSync(disk)
+        if (bavail * bsize <= 100_000) break
+        writeSync(filler, Buffer.alloc(4096))
+      }
+      closeSync(filler)
+      load.start(service.url, { batch: 4, detailBytes: 400 })
+      await load.ended()
+      expect(await service.stop()).toBe(1)
+      running = undefined
+      expectShown(service.printed(), shown[0])
+      const onFull = await serve(SERVE)
+      if (typeof onFull === 'string') expectShown(onFull, shown[1])
+      else await onFull.stop('SIGKILL')
+      rmSync(join(disk, 'filler'))
+      await follow(typed[0] ?? '')
+      await expectWhole()
+    })
+  },
+)
