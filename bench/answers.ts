@@ -4,10 +4,12 @@
  */
 import {
   equalBytes,
+  expandReceipts,
   jsonObject,
   type JsonObject,
   type JsonValue,
   parseReceipt,
+  type Receipt,
   utf8Encode,
 } from '@trustwarden/proofs'
 import type { TrustWarden } from 'trustwarden'
@@ -22,8 +24,13 @@ export function readAnswer(answer: Answer | undefined): JsonObject {
 }
 
 /** Opens a receipt with its inclusion proof, under its signed head, and holds it against the statement. */
-function openReceiptOf(client: TrustWarden, said: JsonObject, signed: Signed | undefined): void {
-  const { entry } = client.open(parseReceipt(jsonObject(said['receipt'], 'receipt')))
+function openReceiptOf(
+  client: TrustWarden,
+  receipt: Receipt | undefined,
+  signed: Signed | undefined,
+): void {
+  if (receipt === undefined) throw new Error('no receipt')
+  const { entry } = client.open(receipt)
   if (signed === undefined || !equalBytes(entry.statement, utf8Encode(signed.text)))
     throw new Error('a receipt is for another statement')
 }
@@ -37,10 +44,14 @@ export function checkResults(
 ): number {
   const results = answer['results']
   if (!Array.isArray(results)) throw new Error('an answer without results')
+  const receipts = expandReceipts(
+    answer['receipts'],
+    statements.map(({ text }) => utf8Encode(text)),
+  )
   for (const [at, result] of (results as readonly JsonObject[]).entries()) {
     if (result['outcome'] !== outcome || result['repeated'] !== false)
       throw new Error(`not ${outcome}: ${JSON.stringify(result).slice(0, 400)}`)
-    openReceiptOf(client, result, statements[at])
+    openReceiptOf(client, receipts[at], statements[at])
   }
   return results.length
 }
@@ -57,6 +68,7 @@ export function allowedId(answer: JsonObject): string | undefined {
 /** Checks an evaluation: an allow, with its receipt. */
 export function checkDecision(client: TrustWarden, answer: JsonObject, signed: Signed): number {
   if (allowedId(answer) === undefined) throw new Error('the gate timed out')
-  openReceiptOf(client, jsonObject(answer['context'], 'context'), signed)
+  const { receipt } = jsonObject(answer['context'], 'context')
+  openReceiptOf(client, parseReceipt(jsonObject(receipt, 'receipt')), signed)
   return 1
 }

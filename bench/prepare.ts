@@ -70,7 +70,7 @@ export function evaluationRequest(url: URL, signed: Signed): Buffer {
 
 /** The request that submits statements. */
 export function statementsRequest(url: URL, origin: string, statements: readonly Signed[]): Buffer {
-  const body = JSON.stringify({ statements: statements.map(frame) })
+  const body = JSON.stringify({ statements: statements.map(frame), receipts: 'shared' })
   return requestBytes(url, logPath(origin, '/v1/statements'), body)
 }
 

@@ -42,7 +42,8 @@ export interface OpenedReceipt {
 }
 
 const RECEIPT_FORMAT = 'trustwarden-receipt/1'
-const HEAD_LENGTH_MAX = 65_536
+/** Characters in the head of a receipt. */
+export const HEAD_LENGTH_MAX = 65_536
 
 /**
  * Parses a receipt: the bytes of its JSON, or the object that they are.

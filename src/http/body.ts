@@ -205,15 +205,25 @@ export function readSubmitted(value: BodyValue, field: string): Submitted {
   }
 }
 
+/** What a request of `POST /v1/statements` asks for. */
+export interface StatementsRequest {
+  /** What `readSubmitted` reads, each. */
+  readonly statements: readonly BodyValue[]
+  /** Whether the receipts come as one set (FORMAT §11.4), or each by itself. */
+  readonly isShared: boolean
+}
+
 /**
- * Reads the body of `POST /v1/statements`: `{"statements":[…]}`, or one that `readSubmitted` reads.
+ * Reads the body of `POST /v1/statements`: `{"statements":[…],"receipts"?:"shared"}`, or one that `readSubmitted` reads.
  *
- * @returns What `readSubmitted` reads, each.
  * @throws {ServiceError} `request_malformed`, `request_too_large`
  */
-export function readStatements(body: BodyValue): readonly BodyValue[] {
-  if (isOne(body)) return [body]
-  const statements = listOf(objectOf(body, 'body', ['statements'], [])['statements'], 'statements')
+export function readStatements(body: BodyValue): StatementsRequest {
+  if (isOne(body)) return { statements: [body], isShared: false }
+  const request = objectOf(body, 'body', ['statements'], ['receipts'])
+  const statements = listOf(request['statements'], 'statements')
+  const { receipts } = request
+  if (receipts !== undefined && receipts !== 'shared') throw refuse('receipts: not "shared"')
   const { length } = statements
   if (length === 0) throw refuse('statements: holds none')
   if (length > REQUEST_STATEMENTS_MAX)
@@ -221,7 +231,7 @@ export function readStatements(body: BodyValue): readonly BodyValue[] {
       'request_too_large',
       `statements: holds ${length}, at most ${REQUEST_STATEMENTS_MAX} are read`,
     )
-  return statements
+  return { statements, isShared: receipts !== undefined }
 }
 
 function isOne(body: BodyValue): boolean {

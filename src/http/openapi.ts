@@ -58,7 +58,7 @@ const SCHEMAS = {
       outcome: { ...text, description: 'The result word of FORMAT §6' },
       repeated: { type: 'boolean' },
       unprotected_emptied: emptied,
-      receipt: { $ref: '#/components/schemas/Receipt' },
+      receipt: { oneOf: [{ $ref: '#/components/schemas/Receipt' }, integer] },
       answer: { type: 'object' },
       problem: { $ref: '#/components/schemas/Problem' },
     },
@@ -81,7 +81,14 @@ const ANSWERS: Partial<Record<RouteName, JsonValue>> = {
   statements: {
     type: 'object',
     required: ['results'],
-    properties: { results: { type: 'array', items: { $ref: '#/components/schemas/Result' } } },
+    properties: {
+      results: { type: 'array', items: { $ref: '#/components/schemas/Result' } },
+      receipts: {
+        type: 'object',
+        description:
+          'Where it was asked for: the receipts as one set (FORMAT §11.4), in which the receipt of a result is its place',
+      },
+    },
   },
   agents: {
     type: 'object',
@@ -139,6 +146,7 @@ const REQUESTS: Partial<Record<RouteName, JsonValue>> = {
             maxItems: REQUEST_STATEMENTS_MAX,
             items: { $ref: '#/components/schemas/Submitted' },
           },
+          receipts: { enum: ['shared'], description: 'The receipts as one set (FORMAT §11.4)' },
         },
       },
       { $ref: '#/components/schemas/Submitted' },

@@ -6,6 +6,7 @@ import {
   type JsonObject,
   type JsonValue,
   receiptObject,
+  receiptSetObject,
   toBase64url,
 } from '@trustwarden/proofs'
 import { isErrorCode, ServiceError } from '../errors.ts'
@@ -78,40 +79,69 @@ const asJson = (value: unknown): JsonValue => value as JsonValue
 const emptied = (result: SubmitResult): JsonObject =>
   result.emptied === true ? { unprotected_emptied: true } : {}
 
+/** What became of one statement of a request. */
+type Outcome =
+  | { readonly result: SubmitResult; readonly statement: Submitted['statement'] }
+  | { readonly problem: JsonValue }
+
 async function oneOfMany(
   parts: HttpParts,
   { request }: Allowed,
   value: BodyValue,
   place: number,
-): Promise<JsonValue> {
+): Promise<Outcome> {
   try {
     const submitted = readSubmitted(value, `statements[${place}]`)
     const result = await register(parts, 'statements', submitted, request)
-    return {
-      status: 'registered',
-      index: result.index,
-      kind: result.kind,
-      outcome: outcomeWord(result.outcome),
-      repeated: result.repeated,
-      ...emptied(result),
-      receipt: receiptObject(result.receipt),
-      ...(result.extra === undefined ? {} : { answer: result.extra }),
-    }
+    return { result, statement: submitted.statement }
   } catch (error) {
     // Where nobody knows what became of a statement there is no result: the whole request is to be repeated.
     if (!(error instanceof ServiceError) || error.code === 'outcome_unknown') throw error
     if (error.code === 'internal') request.log.error({ err: error }, 'unexpected error')
-    return { status: 'refused', problem: asJson(problemOf(error)) }
+    return { problem: asJson(problemOf(error)) }
   }
 }
 
-/** `POST {log}/v1/statements`: one result per statement, in order, each independent of the others. */
+function resultOf(outcome: Outcome, receipt: (result: SubmitResult) => JsonValue): JsonValue {
+  if ('problem' in outcome) return { status: 'refused', problem: outcome.problem }
+  const { result } = outcome
+  return {
+    status: 'registered',
+    index: result.index,
+    kind: result.kind,
+    outcome: outcomeWord(result.outcome),
+    repeated: result.repeated,
+    ...emptied(result),
+    receipt: receipt(result),
+    ...(result.extra === undefined ? {} : { answer: result.extra }),
+  }
+}
+
+/**
+ * `POST {log}/v1/statements`: one result per statement, in order, each independent of the others. Where it is asked for
+ * the receipts are one set beside them, and `receipt` is a place in it.
+ */
 export async function statements(parts: HttpParts, allowed: Allowed): Promise<JsonValue> {
-  const values = readStatements(bodyOf(allowed.request.body))
-  const results = await Promise.all(
+  const { statements: values, isShared } = readStatements(bodyOf(allowed.request.body))
+  const outcomes = await Promise.all(
     values.map((value, place) => oneOfMany(parts, allowed, value, place)),
   )
-  return { results }
+  if (!isShared) {
+    return {
+      results: outcomes.map((one) => resultOf(one, ({ receipt }) => receiptObject(receipt))),
+    }
+  }
+  const registered = outcomes.flatMap((one) => ('result' in one ? [one] : []))
+  let place = 0
+  return {
+    results: outcomes.map((one) => resultOf(one, () => place++)),
+    receipts: receiptSetObject(
+      registered.map(({ result }) => result.receipt),
+      registered.map(({ statement }) =>
+        typeof statement === 'string' ? Buffer.from(statement, 'latin1') : statement,
+      ),
+    ),
+  }
 }
 
 /** `POST {log}/v1/agents`: 201 with certificate, roots, receipt and lineage; 403 with code and receipt. */

@@ -36,6 +36,8 @@ export class Prover {
   private readonly reader: NodeReader
   private readonly hashNode: HashNode
   private readonly rows = new Map<number, Map<number, readonly Uint8Array[]>>()
+  /** By height and index: nodes that stand in a proof. The same node is the same array in every proof. */
+  private readonly nodes: Map<number, Hash>[] = []
   /** By first leaf: the root of the incomplete subtree from there to the end of the tree. */
   private readonly rightEdges = new Map<number, Hash>()
 
@@ -113,13 +115,13 @@ export class Prover {
     return path.reverse()
   }
 
-  /** The root over the leaves from `start` to `end`, one of RFC 9162's ranges. A copy: proofs outlive tiles. */
+  /** The root over the leaves from `start` to `end`, one of RFC 9162's ranges. */
   private rangeRoot(start: number, end: number): Hash {
     const height = exactLog2(end - start)
-    if (height !== undefined) return this.nodeAt({ height, index: start / (end - start) }).slice()
+    if (height !== undefined) return this.keptNode({ height, index: start / (end - start) })
     // Only the rightmost range at each level is incomplete, so `start` alone names it.
     const known = this.rightEdges.get(start)
-    if (known !== undefined) return known.slice()
+    if (known !== undefined) return known
     let root: Hash | undefined
     for (const subtree of decompose(start, end).toReversed()) {
       const hash = this.nodeAt(subtree)
@@ -127,7 +129,19 @@ export class Prover {
     }
     if (root === undefined) return emptyRoot(this.p)
     this.rightEdges.set(start, root)
-    return root.slice()
+    return root
+  }
+
+  /** A node as a copy of its own, made once: proofs outlive tiles. */
+  private keptNode(subtree: Subtree): Hash {
+    const { height, index } = subtree
+    const ofHeight = (this.nodes[height] ??= new Map())
+    let node = ofHeight.get(index)
+    if (node === undefined) {
+      node = this.nodeAt(subtree).slice()
+      ofHeight.set(index, node)
+    }
+    return node
   }
 
   private nodeAt(subtree: Subtree): Hash {

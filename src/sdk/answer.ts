@@ -2,11 +2,16 @@
  * @module Answers: strict JSON, and RFC 9457 problem documents as errors.
  */
 import {
+  expandReceipts,
+  jsonArray,
+  jsonInteger,
   jsonObject,
   type JsonObject,
   jsonString,
   type JsonValue,
   parseJson,
+  ProofError,
+  receiptObject,
 } from '@trustwarden/proofs'
 import { inSdkWords, isServiceCode, TrustWardenError } from './errors.ts'
 import type { HttpAnswer } from './transport.ts'
@@ -16,6 +21,35 @@ export const ANSWER_BYTES_MAX = 33_554_432
 /** Reads an answer as one JSON object. @throws ProofError */
 export function objectOf(bytes: Uint8Array): JsonObject {
   return jsonObject(parseJson(bytes, { maxBytes: ANSWER_BYTES_MAX }), 'answer')
+}
+
+/**
+ * Reads the results of many statements, and gives each its own receipt out of the set beside them.
+ *
+ * @param statements - The bytes of what was sent.
+ * @throws {ProofError} also for another number of results than of statements
+ */
+export function readResults(
+  answer: JsonObject,
+  statements: readonly Uint8Array[],
+): readonly JsonObject[] {
+  const results = jsonArray(answer['results'], 'results').map((one) => jsonObject(one, 'result'))
+  if (results.length !== statements.length) {
+    const wrong = `results: ${results.length}, not ${statements.length}`
+    throw new ProofError('malformed', wrong)
+  }
+  const isRegistered = (at: number): boolean => results[at]?.['status'] !== 'refused'
+  const sent = statements.filter((_, at) => isRegistered(at))
+  const receipts = expandReceipts(answer['receipts'], sent).map(receiptObject)
+  let place = 0
+  return results.map((result, at) => {
+    if (!isRegistered(at)) return result
+    const receipt = receipts[place]
+    const isNext = jsonInteger(result['receipt'], 'receipt') === place && receipt !== undefined
+    if (!isNext) throw new ProofError('malformed', 'receipt: not the next one of the set')
+    place += 1
+    return { ...result, receipt }
+  })
 }
 
 /** The receipt in an answer, unread; undefined for an answer that has none. */

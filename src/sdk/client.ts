@@ -28,7 +28,14 @@ import {
   type Trust,
   utf8Decode,
 } from '@trustwarden/proofs'
-import { ANSWER_BYTES_MAX, objectOf, problemIn, problemOf, receiptIn } from './answer.ts'
+import {
+  ANSWER_BYTES_MAX,
+  objectOf,
+  problemIn,
+  problemOf,
+  readResults,
+  receiptIn,
+} from './answer.ts'
 import { type ConnectOptions, openGenesis, readTrust, readUrl } from './connection.ts'
 import { inSdkWords, TrustWardenError } from './errors.ts'
 import { type Attachments, batchesOf, frame, type Frame } from './frame.ts'
@@ -316,16 +323,15 @@ export class TrustWarden {
     options: CallOptions,
   ): Promise<void> {
     const path = this.#logPath('/v1/statements')
-    const body = `{"statements":[${batch.map(({ json }) => json).join(',')}]}`
+    const body = `{"statements":[${batch.map(({ json }) => json).join(',')}],"receipts":"shared"}`
     const answer = await this.#post(path, body, options)
     if (answer.status !== 200) throw problemOf(answer)
-    const list = inSdkWords('answer_malformed', path, () =>
-      jsonArray(objectOf(answer.bytes)['results'], 'results'),
-    )
-    if (list.length !== batch.length)
-      throw new TrustWardenError('answer_malformed', `${list.length} results, not ${batch.length}`)
+    const list = inSdkWords('answer_malformed', path, () => {
+      const statements = batch.map(({ signed }) => signed.statement.bytes)
+      return readResults(objectOf(answer.bytes), statements)
+    })
     for (const [at, { signed }] of batch.entries()) {
-      const result = inSdkWords('answer_malformed', path, () => jsonObject(list[at], 'result'))
+      const result = list[at] ?? {}
       if (result['status'] === 'refused') {
         results.set(signed, problemIn(result['problem']))
       } else {

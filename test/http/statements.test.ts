@@ -299,7 +299,7 @@ describe('bodies', () => {
       fc.property(body, fc.constantFrom(...BODY_MEDIA, ...STATEMENT_MEDIA), (input, media) => {
         try {
           const read = parseBody(input, media)
-          for (const one of [read, ...readStatements(read)]) readSubmitted(one, 'body')
+          for (const one of [read, ...readStatements(read).statements]) readSubmitted(one, 'body')
         } catch (error) {
           expect(error).toBeInstanceOf(ServiceError)
         }

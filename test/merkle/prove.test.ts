@@ -8,6 +8,7 @@ import { describe, expect, it } from 'vitest'
 import { verifyConsistency, verifyInclusion } from '../../proofs/merkle.ts'
 import { nativePrimitives as p } from '../../src/crypto.ts'
 import { Edge, treeReader } from '../../src/merkle/grow.ts'
+import type { NodeReader } from '../../src/merkle/tiles.ts'
 import { Prover, proveConsistency, proveInclusion, rootAt } from '../../src/merkle/prove.ts'
 import type { RangeRoot } from '../support/naive-merkle.ts'
 import {
@@ -138,14 +139,26 @@ describe('what it reads', () => {
     ])
   })
 
-  it('gives hashes that no later proof and no change to them can alter', () => {
-    const prover = new Prover(p, 1000, reader)
-    const before = hexes(prover.inclusion(700))
-    for (const hash of [...prover.inclusion(700), ...prover.consistency(700), prover.root()]) {
-      hash.fill(0)
+  it('gives hashes that outlive the tiles, and the same array for the same node', () => {
+    const tiles = new Map<string, Uint8Array>()
+    const changing: NodeReader = {
+      readTile: (level, index, width) => {
+        const name = `${level}/${index}/${width}`
+        const tile = tiles.get(name) ?? reader.readTile(level, index, width).slice()
+        tiles.set(name, tile)
+        return tile
+      },
     }
-    expect(hexes(prover.inclusion(700))).toBe(before)
-    expect(hexes(new Prover(p, 1000, reader).inclusion(700))).toBe(before)
+    const prover = new Prover(p, 1000, changing)
+    const path = prover.inclusion(700)
+    const before = hexes(path)
+    for (const tile of tiles.values()) tile.fill(0)
+    expect(hexes(path)).toBe(before)
+    for (const [at, hash] of prover.inclusion(700).entries()) expect(hash).toBe(path[at])
+    // The neighbour's path is the same but for the leaf beside it.
+    for (const [at, hash] of prover.inclusion(701).entries()) {
+      if (at > 0) expect(hash).toBe(path[at])
+    }
   })
 })
 

@@ -7,6 +7,7 @@ import type { JsonObject, JsonValue } from '@trustwarden/proofs'
 import {
   decodeEntry,
   encodeEntry,
+  expandReceipts,
   formatPermit,
   fromBase64url,
   keyId,
@@ -14,8 +15,10 @@ import {
   parsePermit,
   parseReceipt,
   permitSigningInput,
+  receiptSetObject,
   toBase64url,
   permitPayload,
+  utf8Encode,
 } from '@trustwarden/proofs'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { generateKey, signerFromPrivateKey } from '../../src/crypto.ts'
@@ -202,7 +205,16 @@ describe('the network', () => {
         : changed(reply, (body) => {
             const [first = null] = body['results'] as readonly JsonValue[]
             const refused = JSON.parse(problem('overloaded', 503).body) as JsonObject
-            return { results: [first, { status: 'refused', problem: refused }] }
+            const [sent = ''] = proxy.bodies(STATEMENTS)
+            const { statements } = JSON.parse(sent) as {
+              statements: readonly { statement: string }[]
+            }
+            const bytes = statements.map(({ statement }) => utf8Encode(statement))
+            const receipts = expandReceipts(body['receipts'], bytes).slice(0, 1)
+            return {
+              results: [first, { status: 'refused', problem: refused }],
+              receipts: receiptSetObject(receipts, bytes),
+            }
           }),
     )
     const event = { ...REQUEST, outcome: 'success' } as const
@@ -210,7 +222,7 @@ describe('the network', () => {
     expect(results).toMatchObject([{ verdict: 'absent' }, { verdict: 'absent' }])
     const [both = '', second = ''] = proxy.bodies(STATEMENTS)
     const { statements } = JSON.parse(both) as { statements: readonly JsonValue[] }
-    expect(JSON.parse(second)).toEqual({ statements: [statements[1]] })
+    expect(JSON.parse(second)).toEqual({ statements: [statements[1]], receipts: 'shared' })
   })
 
   test('answers that are none', async () => {
