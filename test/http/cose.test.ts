@@ -150,7 +150,7 @@ describe('an entry', () => {
     const decision = agent.makeDecision().made
     const body = { ...decision, statement: toBase64url(withUnprotected(decision)) }
     const decided = (await agent.post(EVALUATION, body)).json()
-    expect(decided['context']).toMatchObject({ effect: 'allow', unprotected_emptied: true })
+    expect(decided['context']).toMatchObject({ unprotected_emptied: true })
 
     const { made } = opened.owner.inCose().makeIssue('finance/emptied/inst-00001')
     const issued = await agent.post(AGENTS, {

@@ -56,6 +56,8 @@ const CASES: readonly (readonly [CborValue, string])[] = [
   ['', '60'],
   ['a', '6161'],
   ['IETF', '6449455446'],
+  ['x'.repeat(128), `7880${'78'.repeat(128)}`],
+  ['x'.repeat(129), `7881${'78'.repeat(129)}`],
   ['"\\', '62225c'],
   ['\u00fc', '62c3bc'],
   ['\u6c34', '63e6b0b4'],
