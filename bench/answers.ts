@@ -14,14 +14,6 @@ import type { TrustWarden } from 'trustwarden'
 import type { Answer } from './connection.ts'
 import type { Signed } from './sign.ts'
 
-/** What a whole answer holds that is as it has to be. */
-export interface Found {
-  /** Statements or proofs. */
-  readonly good: number
-  /** Receipts that were opened. */
-  readonly receipts: number
-}
-
 /** Reads an answer of status 200. @throws for any other */
 export function readAnswer(answer: Answer | undefined): JsonObject {
   const body = answer?.body.toString() ?? ''
@@ -36,13 +28,13 @@ function openReceiptOf(client: TrustWarden, said: JsonObject, signed: Signed | u
     throw new Error('a receipt is for another statement')
 }
 
-/** Checks the results of one request: all `outcome`, none repeated, each with its receipt. */
+/** Checks the results of one request: all `outcome`, none repeated, each with its receipt. @returns how many */
 export function checkResults(
   client: TrustWarden,
   answer: JsonObject,
   statements: readonly Signed[],
   outcome: string,
-): Found {
+): number {
   const results = answer['results']
   if (!Array.isArray(results)) throw new Error('an answer without results')
   for (const [at, result] of (results as readonly JsonObject[]).entries()) {
@@ -50,7 +42,7 @@ export function checkResults(
       throw new Error(`not ${outcome}: ${JSON.stringify(result).slice(0, 400)}`)
     openReceiptOf(client, result, statements[at])
   }
-  return { good: results.length, receipts: results.length }
+  return results.length
 }
 
 /** The decision's id, or undefined where the policy was not evaluated in time: the machine was busy with others. */
@@ -63,8 +55,8 @@ export function allowedId(answer: JsonObject): string | undefined {
 }
 
 /** Checks an evaluation: an allow, with its receipt. */
-export function checkDecision(client: TrustWarden, answer: JsonObject, signed: Signed): Found {
+export function checkDecision(client: TrustWarden, answer: JsonObject, signed: Signed): number {
   if (allowedId(answer) === undefined) throw new Error('the gate timed out')
   openReceiptOf(client, jsonObject(answer['context'], 'context'), signed)
-  return { good: 1, receipts: 1 }
+  return 1
 }

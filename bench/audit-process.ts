@@ -4,7 +4,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { AuditOrder, AuditTimes } from './audit.ts'
+import { type AuditOrder, type AuditTimes, PART_AUDIT } from './audit.ts'
 import { serviceModule } from './service-module.ts'
 
 type OfflineLog = import('../src/offline.ts').OfflineLog
@@ -15,6 +15,17 @@ type SignatureVerifier = import('../src/ledger/verify.ts').SignatureVerifier
 interface Report {
   readonly ok: boolean
   readonly entries: number
+}
+
+interface PartAudit {
+  readonly auditEntries: (options: object) => Promise<Report>
+}
+
+interface StoredSource {
+  readonly openStored: (...parts: readonly object[]) => {
+    readonly head: { readonly size: number; readonly root: Uint8Array }
+    readonly source: object
+  }
 }
 
 /** Takes every signature for good. */
@@ -44,7 +55,33 @@ async function auditAll(
   })
 }
 
-async function obey({ data, signatures }: AuditOrder): Promise<AuditTimes> {
+/** The part of a log but its first entry: without the state before, register is not run again. */
+async function auditPart(
+  { database, genesis, hash, rules }: OfflineLog,
+  scratch: LevelStore,
+): Promise<Report> {
+  const { auditEntries } = await serviceModule<PartAudit>(PART_AUDIT)
+  const { openStored } = await serviceModule<StoredSource>('ledger/audit-stored')
+  const { agentReader } =
+    await serviceModule<typeof import('../src/identity/agents.ts')>('identity/agents')
+  const { ALL_FOLDS } = await serviceModule<typeof import('../src/build.ts')>('build')
+  const { head, source } = openStored(database, genesis.keys.log, agentReader)
+  return auditEntries({
+    source,
+    head: { origin: genesis.origin, size: head.size, root: head.root },
+    genesis,
+    genesisHash: hash,
+    from: 1,
+    to: head.size,
+    handlers: rules.handlers,
+    folds: ALL_FOLDS,
+    principals: rules.principals,
+    scratch,
+    verifier: trusting,
+  })
+}
+
+async function obey({ data, depth }: AuditOrder): Promise<AuditTimes> {
   const { openOffline } = await serviceModule<typeof import('../src/offline.ts')>('offline')
   const { LevelStore } =
     await serviceModule<typeof import('../src/store/level-store.ts')>('store/level-store')
@@ -53,11 +90,13 @@ async function obey({ data, signatures }: AuditOrder): Promise<AuditTimes> {
   const root = mkdtempSync(join(tmpdir(), 'trustwarden-scratch-'))
   const log = await openOffline({ data, head: `${data}.head` })
   const scratch = await LevelStore.create(root)
-  const verifier = signatures ? new VerifyPool() : trusting
+  const verifier = depth === 'signatures' ? new VerifyPool() : trusting
   try {
     const before = process.cpuUsage()
     const start = performance.now()
-    const { ok, entries } = await auditAll(log, scratch, verifier)
+    const { ok, entries } = await (depth === 'hashes'
+      ? auditPart(log, scratch)
+      : auditAll(log, scratch, verifier))
     const ms = performance.now() - start
     const { user, system } = process.cpuUsage(before)
     return { ok, entries, ms, processorUs: user + system }

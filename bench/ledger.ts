@@ -241,7 +241,7 @@ export class LedgerAgents {
     const written = await this.#ledger.append(ready)
     if (written.type !== 'registered') throw new Error('an action was stale')
     const { index, outcome } = written.registered.entry
-    if (outcome.get(0) !== 'matched') throw new Error(`not matched: ${JSON.stringify(outcome.get(0))}`)
+    if (outcome.get(0) !== 'matched') throw new Error(`action ${index} is not recorded as matched`)
     return index
   }
 }

@@ -52,8 +52,6 @@ export interface LoadReport {
   readonly loadUs: number
   /** Mean length of a statement's text, in bytes; 0 for proofs. */
   readonly statementBytes: number
-  /** Receipts that were opened under the trust anchor afterwards, each with its inclusion proof. */
-  readonly receipts: number
 }
 
 /** What goes over to the process. */

@@ -57,29 +57,55 @@ async function withLoad<T>(
   }
 }
 
-async function measureAll(plan: Plan, parts: ReadonlySet<Part>): Promise<readonly Figure[]> {
+/** Gathers the figures of all parts. One that fails ends itself alone: what others found is not lost. */
+class Results {
+  readonly figures: Figure[] = []
+  failures = 0
+  readonly #plan: Plan
+  readonly #parts: ReadonlySet<Part>
+
+  constructor(plan: Plan, parts: ReadonlySet<Part>) {
+    this.#plan = plan
+    this.#parts = parts
+  }
+
+  wants(...parts: readonly Part[]): boolean {
+    return parts.some((part) => this.#parts.has(part))
+  }
+
+  async add(part: Part, measure: () => Promise<readonly Figure[]>): Promise<void> {
+    if (!this.wants(part)) return
+    try {
+      this.figures.push(...(await measure()))
+    } catch (error) {
+      this.failures++
+      this.#plan.progress(`${part} FAILED: ${error instanceof Error ? error.stack : String(error)}`)
+    }
+  }
+}
+
+async function measureAll(plan: Plan, parts: ReadonlySet<Part>): Promise<Results> {
+  const results = new Results(plan, parts)
   const bare = await BareRate.start()
   const log = makeBenchLog()
+  const missing = results.wants('peer') ? missingPeer() : undefined
+  if (missing !== undefined) plan.progress(missing)
   try {
-    const figures: Figure[] = []
-    if (parts.has('signature')) figures.push(...(await benchSignature(plan, bare)))
-    const missing = missingPeer()
-    if (parts.has('peer') && missing !== undefined) plan.progress(missing)
-    if (parts.has('submit') || parts.has('peer') || parts.has('decide') || parts.has('proofs'))
+    await results.add('signature', () => benchSignature(plan, bare))
+    if (results.wants('submit', 'peer', 'decide', 'proofs'))
       await withLoad(log, false, async (load) => {
-        if (parts.has('submit')) figures.push(...(await benchSubmit(plan, bare, load)))
-        if (parts.has('peer') && missing === undefined)
-          figures.push(...(await benchPeer(plan, load)))
-        if (parts.has('decide')) figures.push(...(await benchDecide(plan, bare, load)))
-        if (parts.has('proofs')) figures.push(...(await benchProofsOverHttp(plan, bare, load)))
+        await results.add('submit', () => benchSubmit(plan, bare, load))
+        if (missing === undefined) await results.add('peer', () => benchPeer(plan, load))
+        await results.add('decide', () => benchDecide(plan, bare, load))
+        await results.add('proofs', () => benchProofsOverHttp(plan, bare, load))
       })
-    if (parts.has('proofs')) figures.push(...(await benchProofsInProcess(plan, bare, log)))
-    if (parts.has('durable')) figures.push(...(await benchDurable(plan)))
-    if (parts.has('audit')) figures.push(...(await benchAudit(plan, bare)))
-    if (parts.has('scale')) figures.push(...(await benchScale(plan)))
-    if (parts.has('overload')) figures.push(...(await benchOverload(plan)))
-    if (parts.has('soak')) figures.push(...(await benchSoak(plan)))
-    return figures
+    await results.add('proofs', () => benchProofsInProcess(plan, bare, log))
+    await results.add('durable', () => benchDurable(plan))
+    await results.add('audit', () => benchAudit(plan, bare))
+    await results.add('scale', () => benchScale(plan))
+    await results.add('overload', () => benchOverload(plan))
+    await results.add('soak', () => benchSoak(plan))
+    return results
   } finally {
     await bare.stop()
     log.remove()
@@ -143,13 +169,10 @@ process.stdout.write(`${machineLine(machine)}\n`)
 if (values.profile) {
   process.stdout.write(`${await profile(plan)}\n`)
 } else {
-  const run: Run = {
-    date: new Date().toISOString().slice(0, 10),
-    quick: values.quick,
-    rounds: plan.rounds,
-    machine,
-    figures: await measureAll(plan, parts),
-  }
+  const { figures, failures } = await measureAll(plan, parts)
+  const date = new Date().toISOString().slice(0, 10)
+  const run: Run = { date, quick, rounds: plan.rounds, machine, figures }
   process.stdout.write(`${tableOf(run)}\n`)
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(run, null, 2)}\n`)
+  if (failures > 0) process.exitCode = 1
 }

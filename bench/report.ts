@@ -35,9 +35,12 @@ export function machineLine({ cores, cpu, node, busy }: Machine): string {
   return `${cores} cores, ${cpu}, Node ${node}, ${others}`
 }
 
+/** Units of which there are no parts. */
+const COUNTED: ReadonlySet<string> = new Set(['bytes', 'entries', 'files', 'processes', 'requests'])
+
 function numberText(value: number, unit: string): string {
   const digits = unit === 'ms' ? 2 : value < 100 ? 1 : 0
-  const isWhole = unit === 'entries' || unit === 'bytes'
+  const isWhole = COUNTED.has(unit)
   return value.toLocaleString('en-US', {
     minimumFractionDigits: isWhole ? 0 : digits,
     maximumFractionDigits: isWhole ? 0 : digits,

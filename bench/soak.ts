@@ -4,7 +4,7 @@
  */
 import { execFile, spawn } from 'node:child_process'
 import { readdirSync, rmSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { countLost } from './acknowledged.ts'
 import { auditLog } from './audit.ts'
 import { copyLog } from './copy.ts'
@@ -96,6 +96,8 @@ async function findCapacity(log: BenchLog, url: string): Promise<number> {
 /** The service, its restarts, and what goes on beside it. */
 class Soak {
   readonly samples: Sample[] = []
+  /** How many of what went on beside. */
+  readonly beside = new Map<string, number>()
   readonly #plan: Plan
   readonly #log: BenchLog
   readonly #rounds: Rounds
@@ -113,7 +115,8 @@ class Soak {
     this.#rounds = rounds
     this.#port = port
     this.#service = service
-    this.#work = `${log.data}.copy`
+    // Beside the folder that is copied, not in it.
+    this.#work = `${dirname(log.data)}-copy`
   }
 
   async run(steady: Steady): Promise<void> {
@@ -136,6 +139,7 @@ class Soak {
 
   async stop(): Promise<void> {
     await this.#beside
+    rmSync(this.#work, { recursive: true, force: true })
     if (this.#service.isRunning()) await this.#service.stop()
   }
 
@@ -149,7 +153,7 @@ class Soak {
     this.#rounds.add("restart: SIGTERM to the next one's answer", 'ms', (await answered) - from)
     if (copy !== undefined)
       this.#goOnBeside('audits', async () => {
-        await auditLog(copy, true)
+        await auditLog(copy, 'signatures')
         rmSync(this.#work, { recursive: true, force: true })
       })
   }
@@ -159,10 +163,10 @@ class Soak {
     this.#busy = true
     this.#beside = run()
       .then(
-        () => this.#rounds.add(`${what} that were good`, 'processes', 1),
+        () => this.#count(`${what} that were good`),
         (error: unknown) => {
           this.#plan.progress(`soak: ${error instanceof Error ? error.message : String(error)}`)
-          this.#rounds.add(`${what} that were not good`, 'processes', 1)
+          this.#count(`${what} that were not good`)
         },
       )
       .finally(() => {
@@ -170,8 +174,12 @@ class Soak {
       })
   }
 
+  #count(what: string): void {
+    this.beside.set(what, (this.beside.get(what) ?? 0) + 1)
+  }
+
   async #backUp(part: number): Promise<void> {
-    const to = `${this.#log.data}.backup-${part}`
+    const to = `${dirname(this.#log.data)}-backup-${part}`
     const { operator, anchor } = this.#log
     const who = ['--trust', anchor, '--key', operator, '--as', 'operator']
     const isGood = await succeeds(['backup', '--to', to, '--url', this.#service.url, ...who])
@@ -250,11 +258,12 @@ export async function benchSoak(plan: Plan): Promise<readonly Figure[]> {
       const report = await steady.finish()
       addReport(rounds, report)
       addGrowth(rounds, soak.samples)
+      for (const [what, count] of soak.beside) rounds.add(what, 'processes', count)
       await soak.stop()
       plan.progress('soak: looking for what was acknowledged')
       rounds.add('entries lost', 'entries', await countLost(log, report))
       plan.progress('soak: the last audit')
-      const { entries } = await auditLog(log, true)
+      const { entries } = await auditLog(log, 'signatures')
       rounds.add('entries of the last audit, which holds', 'entries', entries)
     } finally {
       steady.stop()
