@@ -3,7 +3,7 @@
  * verified. For what the bench itself signed: to measure the writer, and to fill a log fast. What it writes is what a
  * service writes, and audits as that does.
  */
-import { jsonObject, noblePrimitives } from '@trustwarden/proofs'
+import { jsonObject } from '@trustwarden/proofs'
 import { PersonKey } from 'trustwarden'
 import { ask, type BenchAgent, drawAgent, report } from './agents.ts'
 import { allowedId } from './answers.ts'
@@ -207,7 +207,6 @@ export class LedgerAgents {
       origin,
       trustDomain,
       owner: PersonKey.fromFile(log.owner),
-      primitives: noblePrimitives,
     }
     const agents = await inParallel(count, async (at) => {
       const { agent, signed, csr } = drawAgent(place, `bench/filler-${at}`, ledger.size())
