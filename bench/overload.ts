@@ -283,22 +283,35 @@ function floorAbove(path: string): string {
   return `${Math.ceil((bavail * bsize) / GIB) + 64}GiB`
 }
 
-/** Measures an overload, and revocations under everything else that stops intake. */
+/** Measures an overload, and revocations under everything else that stops intake. What fails does not end the rest. */
 export async function benchOverload(plan: Plan): Promise<readonly Figure[]> {
   const rounds = new Rounds('overload')
   const log = makeBenchLog()
+  const attempt = async (what: string, run: () => Promise<void>): Promise<void> => {
+    try {
+      await run()
+    } catch (error) {
+      plan.progress(`overload: ${what} FAILED: ${messageOf(error)}`)
+      rounds.add(`${what}: FAILED`, 'processes', 1)
+    }
+  }
   try {
-    await overload(plan, rounds, log)
-    await revokeWhileStopped(plan, rounds, log, 'a clock stop', { settable: true }, (service) =>
-      service.setClock(CLOCK_STEP_MS),
+    await attempt('the overload', () => overload(plan, rounds, log))
+    const settable = { settable: true }
+    await attempt('revocations under a clock stop', () =>
+      revokeWhileStopped(plan, rounds, log, 'a clock stop', settable, (service) =>
+        service.setClock(CLOCK_STEP_MS),
+      ),
     )
     const flag = await floorFlag()
     if (flag === undefined)
       plan.progress('overload: this service has no floor of free space to revoke under')
     else {
-      const options = { flags: [`--${flag}`, floorAbove(log.data)] }
+      const flags = [`--${flag}`, floorAbove(log.data)]
       const why = 'the floor of free space'
-      await revokeWhileStopped(plan, rounds, log, why, options, () => undefined)
+      await attempt(`revocations under ${why}`, () =>
+        revokeWhileStopped(plan, rounds, log, why, { flags }, () => undefined),
+      )
     }
     return rounds.figures()
   } finally {

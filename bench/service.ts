@@ -147,7 +147,8 @@ export async function startBenchService(
     })
     void ended.then(() => {
       clearTimeout(timer)
-      reject(new Error('the service ended before it answered'))
+      const how = child.signalCode ?? `exit code ${child.exitCode}`
+      reject(new Error(`the service ended before it answered: ${how}`))
     })
   })
   return {
