@@ -23,8 +23,8 @@ import {
 } from '@trustwarden/proofs'
 import { type ChainEntry, readChain } from './chain.ts'
 import type { CallOptions, TrustWarden } from './client.ts'
-import { type ReadEntry, readEntry } from './entry.ts'
-import { inSdkWords } from './errors.ts'
+import { checkIndex, type ReadEntry, readEntry } from './entry.ts'
+import { inSdkWords, TrustWardenError } from './errors.ts'
 import { collectEvidence, type EvidenceOptions } from './evidence.ts'
 import type { StatementSigner } from './statement.ts'
 

@@ -72,7 +72,7 @@ export class KeyFilter {
 
 /** The `i`-th of a key's bits (Kirsch and Mitzenmacher: two hashes serve for all). */
 function bitOf(start: number, step: number, i: number, bits: number): number {
-  return (((start + Math.imul(i, step)) >>> 0) * bits) / 0x1_0000_0000 | 0
+  return ((((start + Math.imul(i, step)) >>> 0) * bits) / 0x1_0000_0000) | 0
 }
 
 function hasAll(bits: Uint32Array, start: number, step: number): boolean {

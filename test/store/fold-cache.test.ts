@@ -28,7 +28,9 @@ test('keeps what is used and is bounded: of 10,000 values in room for 100 a few 
     cache.set(nameOfFoldKey(1, keyOf(n)), committed(`${n}`))
     expect(cache.get(nameOfFoldKey(1, keyOf(0)))?.value).toEqual(bytesOf('0'))
   }
-  const kept = Array.from({ length: 10_000 }, (_, n) => cache.get(nameOfFoldKey(1, keyOf(n)))).filter(Boolean)
+  const kept = Array.from({ length: 10_000 }, (_, n) =>
+    cache.get(nameOfFoldKey(1, keyOf(n))),
+  ).filter(Boolean)
   expect(kept.length).toBeGreaterThan(1)
   expect(kept.length).toBeLessThanOrEqual(100)
 })
