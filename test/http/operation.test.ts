@@ -46,7 +46,7 @@ describe('below the free-space floor', () => {
     expect([reply.status, codeOfReply(reply)]).toEqual([503, 'disk_low'])
     expect(reply.headers['retry-after']).toBe('30')
     const ready = await operator.ask('GET', '/readyz')
-    expect([ready.status, String(ready.json()['reason'])]).toEqual([
+    expect([ready.status, ready.json()['reason']]).toEqual([
       503,
       expect.stringMatching(
         /^\d+ bytes are free on the data disk, 8796093022208000 are kept free$/,
@@ -106,7 +106,7 @@ describe('a quota', () => {
     expect(words.filter((word) => word === 'absent')).toHaveLength(3)
     const { reply } = await owner.issue('finance/b/inst-00001')
     expect([reply.status, codeOfReply(reply)]).toEqual([429, 'quota_exceeded'])
-    expect(String(reply.json()['detail'])).toMatch(/^the owner's quota of owner:/)
+    expect(reply.json()['detail']).toEqual(expect.stringMatching(/^the owner's quota of owner:/))
   })
 })
 
