@@ -23,7 +23,7 @@ class Disk {
   }
 
   guard(floorBytes = 2000): SpaceGuard {
-    const disk = this
+    const held = (): number => this.held
     return new SpaceGuard({
       floorBytes,
       freeBytes: async () => {
@@ -32,7 +32,7 @@ class Disk {
       },
       reserve: {
         get held() {
-          return disk.held
+          return held()
         },
         wanted: this.wanted,
         fill: () =>
