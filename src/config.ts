@@ -350,3 +350,30 @@ export function readConfig(
     logLevel,
   })
 }
+
+/** A setting as it stands, and where it comes from. */
+export interface EffectiveSetting {
+  readonly flag: string
+  /** As it was given; undefined if there is none. */
+  readonly value?: string
+  readonly source?: string
+}
+
+/** Every setting as it was given, whether right or wrong. None is a secret: passphrases and keys are named by path. */
+export function effectiveSettings(
+  flags: Readonly<Record<string, string | undefined>>,
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): readonly EffectiveSetting[] {
+  const data = flags[SETTINGS.data.flag] ?? environment[SETTINGS.data.env]
+  return Object.values(SETTINGS).map((setting) => {
+    const { flag, env } = setting
+    const isBeside = setting === SETTINGS.head || setting === SETTINGS.keys
+    const beside = isBeside && data !== undefined ? `${withoutSlashes(data)}.${flag}` : undefined
+    const [value, source] = [
+      [flags[flag], `--${flag}`],
+      [environment[env], env],
+      [setting.default ?? beside, 'default'],
+    ].find(([given]) => given !== undefined) ?? [undefined, undefined]
+    return value === undefined || source === undefined ? { flag } : { flag, value, source }
+  })
+}
