@@ -7,9 +7,10 @@ import { databasePath } from './directory.ts'
 import { SpaceGuard } from './ledger/space-guard.ts'
 import { DiskReserve, freeBytes, journalBytes } from './store/disk-space.ts'
 import type { LevelStore } from './store/level-store.ts'
+import type { KeyRange } from './store/store.ts'
 
 /** A range that holds no key: to compact it writes LevelDB's memory to a table and touches no other. */
-const NO_KEYS = { gte: Uint8Array.of(0xff, 0xff), lt: Uint8Array.of(0xff, 0xff) }
+export const NO_KEYS: KeyRange = { gte: Uint8Array.of(0xff, 0xff), lt: Uint8Array.of(0xff, 0xff) }
 
 /** The space of a log's disk. */
 export interface DiskSpace {

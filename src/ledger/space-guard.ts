@@ -26,7 +26,7 @@ export interface SpaceGuardOptions {
   /** Bytes below which normal intake stops. */
   readonly floorBytes: number
   readonly freeBytes: () => Promise<number>
-  readonly reserve: Pick<DiskReserve, 'held' | 'wanted' | 'fill' | 'release'>
+  readonly reserve: Pick<DiskReserve, 'held' | 'wanted' | 'measure' | 'fill' | 'release'>
   /** Writes what the database holds in memory to disk; called once on going low, with what is free. */
   readonly onLow: (freeBytes: number) => Promise<void>
   /** Told in words when intake stops and goes on, and when something about the disk fails. */
@@ -107,6 +107,8 @@ export class SpaceGuard {
   }
 
   async #lookAndFill(): Promise<void> {
+    if (this.#filling) return this.look()
+    await this.#options.reserve.measure()
     await this.look()
     if (this.reason() === undefined) this.#fillReserve()
   }

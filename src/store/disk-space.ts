@@ -40,16 +40,23 @@ export class DiskReserve {
   /** Finds what is there; makes nothing. */
   static async open(directory: string, wanted: number): Promise<DiskReserve> {
     const reserve = new DiskReserve(directory, wanted)
-    reserve.#held = await stat(reserve.path).then(
-      ({ size }) => size,
-      () => 0,
-    )
+    await reserve.measure()
     return reserve
   }
 
   /** Bytes that it holds now. */
   get held(): number {
     return this.#held
+  }
+
+  /** Looks again: whoever needs space at once may have removed it by hand. */
+  measure(): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#held = await stat(this.path).then(
+        ({ size }) => size,
+        () => 0,
+      )
+    })
   }
 
   /**

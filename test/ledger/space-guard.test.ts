@@ -35,6 +35,7 @@ class Disk {
           return held()
         },
         wanted: this.wanted,
+        measure: () => Promise.resolve(),
         fill: () =>
           this.#try('fill', () => {
             this.free -= this.wanted - this.held

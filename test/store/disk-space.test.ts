@@ -31,6 +31,10 @@ describe('the reserve', () => {
     await reserve.release()
     expect([reserve.held, existsSync(path())]).toEqual([0, false])
     await reserve.release()
+    await reserve.fill()
+    rmSync(path())
+    await reserve.measure()
+    expect(reserve.held).toBe(0)
   })
 
   test.each([
