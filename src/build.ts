@@ -62,7 +62,7 @@ import { Quotas } from './ledger/quotas.ts'
 import { foldSpecs } from './ledger/rebuild.ts'
 import { readRegistered } from './ledger/register.ts'
 import { VerifyPool } from './ledger/verify-pool.ts'
-import { openTls, readings, startTls, timed, type Voice } from './operation.ts'
+import { gatherLines, openTls, readings, startTls, timed, type Voice } from './operation.ts'
 import { scrubPlace } from './scrub-place.ts'
 import { openServiceKeys } from './service-keys.ts'
 import { createAllowancesFold, withAllowance } from './revocation/allowance.ts'
@@ -423,7 +423,7 @@ async function serve(parts: Parts): Promise<Service> {
     onFatal: parts.onFatal,
     version,
     logLevel: config.logLevel,
-    logStream: parts.options.logStream ?? process.stderr,
+    logStream: parts.options.logStream ?? gatherLines(process.stderr),
   })
   voice.tell = (level, message) => app.log[level](message)
   const isReady = (): boolean => unready() === undefined
@@ -476,7 +476,8 @@ function clockStop(log: Log): string | undefined {
     : undefined
 }
 
-function wellKnownOf({ genesis, log }: Parts, anchor: string): JsonObject {
+function wellKnownOf({ config, genesis, log }: Parts, anchor: string): JsonObject {
+  const { agentQuota, ownerQuota } = config
   return {
     origin: genesis.origin,
     trust_domain: genesis.trustDomain,
@@ -496,6 +497,8 @@ function wellKnownOf({ genesis, log }: Parts, anchor: string): JsonObject {
       request_statements: REQUEST_STATEMENTS_MAX,
       statement_bytes: STATEMENT_BYTES_MAX,
       entry_bytes: ENTRY_LENGTH_MAX,
+      ...(agentQuota === undefined ? {} : { agent_quota: { ...agentQuota } }),
+      ...(ownerQuota === undefined ? {} : { owner_quota: { ...ownerQuota } }),
     },
   }
 }

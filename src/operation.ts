@@ -6,6 +6,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Clock } from './clock.ts'
 import type { Config } from './config.ts'
 import type { Metrics, Readings } from './http/metrics.ts'
+import type { LogStream } from './http/parts.ts'
 import type { Log } from './ledger/log.ts'
 import type { Quotas } from './ledger/quotas.ts'
 import type { HeadRecordWriter } from './ledger/writer.ts'
@@ -19,6 +20,26 @@ const DAY_MS = 86_400_000
 /** Whom the parts tell what an operator should know: the caller of the start, then the log of the process. */
 export interface Voice {
   tell: (level: 'info' | 'warn' | 'error', message: string) => void
+}
+
+/**
+ * Lines of one turn of the event loop in one write: a line of each request costs a system call only where there is
+ * one request a turn. What is left when the process ends is written then.
+ */
+export function gatherLines(to: LogStream): LogStream {
+  let lines = ''
+  const flush = (): void => {
+    const text = lines
+    lines = ''
+    if (text !== '') to.write(text)
+  }
+  process.once('exit', flush)
+  return {
+    write: (line) => {
+      if (lines === '') setImmediate(flush)
+      lines += line
+    },
+  }
 }
 
 /** The certificate of the listener, or undefined if it has none. @throws KeyError, TlsError */

@@ -125,10 +125,13 @@ async function checkCertificate({ tlsCert, tlsKey, host, url }: Config): ReturnT
 }
 
 async function checkListener(config: Config): ReturnType<Check> {
-  const { host, port, data } = config
+  const { host, port, data, url } = config
   const where = `${host}, port ${port === 0 ? 'free' : port}`
   try {
     await tryListening(host, port)
+    const isEvery = host === '0.0.0.0' || host === '::'
+    if (isEvery && url === undefined)
+      return warning(`${where}: every address`, 'say with --url which one clients use')
     return ok(where)
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined

@@ -258,6 +258,10 @@ describe('config --check', () => {
       'space warning',
     ])
     writePair(files, await authority.issue())
+    expect(findingOf(check(data, ...tls, '--host', '0.0.0.0'), 'listener')).toMatchObject({
+      state: 'warning',
+      advice: 'say with --url which one clients use',
+    })
     const named = check(data, ...tls, '--url', 'https://tw.example')
     expect(findingOf(named, 'certificate')).toMatchObject({
       state: 'warning',

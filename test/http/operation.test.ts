@@ -71,6 +71,11 @@ describe('a quota', () => {
   test('of an agent is 429 by name for it, leaves others alone, and never stops a revocation', async () => {
     await open({ 'agent-quota': '1:3', 'owner-quota': '1000:1000' })
     const { owner } = opened
+    const known = await owner.ask('GET', '/.well-known/trustwarden')
+    expect(known.json()['limits']).toMatchObject({
+      agent_quota: { rate: 1, burst: 3 },
+      owner_quota: { rate: 1000, burst: 1000 },
+    })
     const { agent: busy } = await owner.issue('finance/busy/inst-00001')
     const { agent: quiet } = await owner.issue('finance/quiet/inst-00001')
     const made = Array.from({ length: 5 }, () => busy.makeAction())
