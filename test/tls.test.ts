@@ -177,10 +177,12 @@ describe('a listener with a certificate', () => {
   test('is reached by clients that trust its authority, and by no others', async () => {
     expect(await codeOfConnect({ ca: authority.pem })).toBe('connected')
     expect(await codeOfConnect({ ca: other.pem + authority.pem })).toBe('connected')
-    expect(await codeOfConnect({})).toBe('service_untrusted')
-    expect(await codeOfConnect({ ca: other.pem })).toBe('service_untrusted')
+    expect(await codeOfConnect({})).toBe('certificate_untrusted')
+    expect(await codeOfConnect({ ca: other.pem })).toBe('certificate_untrusted')
     const byOtherName = url.replace('127.0.0.1', '127.0.0.2')
-    expect(await codeOfConnect({ ca: authority.pem, url: byOtherName })).toBe('service_untrusted')
+    expect(await codeOfConnect({ ca: authority.pem, url: byOtherName })).toBe(
+      'certificate_untrusted',
+    )
     for (const ca of ['', 'x', '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'])
       expect([ca, await codeOfConnect({ ca })]).toEqual([ca, 'argument_invalid'])
   })

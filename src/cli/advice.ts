@@ -45,8 +45,7 @@ const ADVICE: Readonly<Record<string, string>> = {
     '--as says under which role the key signs: reader, operator or owner; an operator enrols a reader by "trustwarden enroll reader PUB"',
   credential_missing:
     'this log is not open to read: give --key KEY, of an enrolled reader or operator',
-  service_untrusted:
-    'if its certificate is of a private authority give --ca FILE; if not, this is not the service of the trust anchor',
+  certificate_untrusted: 'if it is of a private authority give --ca FILE',
   tls_key_mismatch: '--tls-cert and --tls-key name the two files of one pair',
   tls_chain_broken: 'the certificate comes first, then the one that issued it, and so on',
   tls_certificate_expired: 'get a new certificate; while a service runs it takes it by itself',

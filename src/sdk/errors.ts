@@ -11,8 +11,8 @@ export const SDK_ERRORS = {
   aborted: 'the caller gave up',
   service_unreachable: 'no answer came within the attempts and the time that were given',
   answer_malformed: 'the answer is not of the form that the service promises, or over its limit',
-  service_untrusted:
-    'the service does not show the log of the trust anchor, or no certificate that is trusted',
+  service_untrusted: 'the service does not show the log of the trust anchor',
+  certificate_untrusted: 'the service shows a TLS certificate that is not trusted',
   service_refused: 'the service refused with a code that this release does not know',
   receipt_invalid: 'the receipt does not prove what it claims',
   receipt_mismatch: 'the receipt proves another statement than the one that was sent',

@@ -140,7 +140,7 @@ export class Transport {
    * Makes a request, and makes it again with the same bytes if no answer comes or one that says "not now".
    *
    * @returns The last answer, whatever its status.
-   * @throws TrustWardenError `service_unreachable`, `service_untrusted` (its certificate), `answer_malformed` (over
+   * @throws TrustWardenError `service_unreachable`, `certificate_untrusted`, `answer_malformed` (over
    *   the cap), `aborted`.
    */
   async request(request: HttpRequest): Promise<HttpAnswer> {
@@ -156,7 +156,7 @@ export class Transport {
         const refused = certificateRefusal(cause)
         if (refused !== undefined) {
           const why = `${request.url.host} shows a certificate that is not trusted (${refused})`
-          throw new TrustWardenError('service_untrusted', why, { cause })
+          throw new TrustWardenError('certificate_untrusted', why, { cause })
         }
         if (request.signal?.aborted) throw new TrustWardenError('aborted', 'aborted', { cause })
         if (isLast) {
