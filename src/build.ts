@@ -28,6 +28,7 @@ import { PolicyShelf } from './gate/policies.ts'
 import { createActivateHandler, policyFold, policyReader } from './gate/policy.ts'
 import { DENIES_NOTHING_KNOWN } from './gate/policy-host.ts'
 import { REQUEST_BYTES_MAX, REQUEST_STATEMENTS_MAX } from './http/body.ts'
+import type { Metrics } from './http/metrics.ts'
 import type { LogStream } from './http/parts.ts'
 import {
   agentReader,
@@ -57,18 +58,22 @@ import {
   principalsFold,
 } from './ledger/principals.ts'
 import { proposalsFold, ruleProposal } from './ledger/proposals.ts'
+import { Quotas } from './ledger/quotas.ts'
 import { foldSpecs } from './ledger/rebuild.ts'
 import { readRegistered } from './ledger/register.ts'
 import { VerifyPool } from './ledger/verify-pool.ts'
+import { gatherLines, openTls, readings, startTls, timed, type Voice } from './operation.ts'
 import { scrubPlace } from './scrub-place.ts'
 import { openServiceKeys } from './service-keys.ts'
 import { createAllowancesFold, withAllowance } from './revocation/allowance.ts'
 import { revocationReader, revocationsFold } from './revocation/revocations.ts'
 import { createRevokeHandler } from './revocation/revoke.ts'
+import { type DiskSpace, openDiskSpace } from './space.ts'
 import { Database } from './store/database.ts'
 import { HeadRecord } from './store/head-record.ts'
 import { checkKeepingJournals, listCopies, openKeepingJournals } from './store/journals.ts'
 import type { CheckProgress } from './store/start-checks.ts'
+import { type Reload, TLS_OPTIONS, type TlsKeeper } from './tls.ts'
 
 /** Milliseconds that one policy evaluation may take. */
 const POLICY_DEADLINE_MS = 50
@@ -206,8 +211,14 @@ export interface Service {
   readonly log: Log
   readonly anchor: string
   readonly genesis: Genesis
+  /** Of this package. */
+  readonly version: string
   /** Listens, and returns the URL. */
   listen(): Promise<string>
+  /** Reads the certificate again; undefined if the listener has none. */
+  reload(): Reload | undefined
+  /** Says that it is not ready from now on, and goes on answering. */
+  drain(): void
   /** Stops taking requests, answers those under way, releases everything. */
   close(): Promise<void>
 }
@@ -228,6 +239,7 @@ export async function openService(config: Config, options: ServiceOptions): Prom
   const description = readDescription(config.data)
   const { origin, trustDomain } = description
   const resources = new Resources()
+  const voice: Voice = { tell: (_level, message) => options.onWarning?.(message) }
   let fatal: Error | undefined
   const onFatal = (error: Error): void => {
     if (fatal !== undefined) return
@@ -235,6 +247,10 @@ export async function openService(config: Config, options: ServiceOptions): Prom
     options.onFatal(error)
   }
   try {
+    const tls = openTls(config, clock, voice)
+    // First of all, since on a full disk neither head record nor database opens.
+    const space = await openDiskSpace(config, (message) => voice.tell('warn', message))
+    resources.add(() => space.close())
     const headRecord = await openHeadRecord(config.head, origin, options.acceptHead)
     resources.add(() => headRecord.close())
     const directory = databasePath(config.data)
@@ -243,7 +259,10 @@ export async function openService(config: Config, options: ServiceOptions): Prom
       options.onWarning?.(
         `an earlier start did not finish; the journals as they were are in ${path}`,
       )
-    const { store, journals } = await openKeepingJournals(directory)
+    const { createMetrics } = await import('./http/metrics.ts')
+    const metrics = createMetrics()
+    const onWrite = (ms: number) => metrics.fsyncs.observe({ file: 'database' }, ms / 1000)
+    const { store, journals } = await openKeepingJournals(directory, { onWrite })
     resources.add(() => store.close())
     // A refusal about what is stored keeps the copy of the journals and names it; any other (a wrong passphrase) does not.
     return await checkKeepingJournals(
@@ -274,10 +293,12 @@ export async function openService(config: Config, options: ServiceOptions): Prom
           policies: shelf,
           clock: guard,
         })
+        const { agentQuota: agent, ownerQuota: owner } = config
+        const quotas = new Quotas({ agent, owner }, () => clock.bootMs())
         const { onProgress, acceptHead, acceptClockAheadMs } = options
         const log = await Log.open({
           database,
-          headRecord,
+          headRecord: timed(headRecord, metrics),
           signer: keys.log,
           origin,
           ...rules,
@@ -289,13 +310,22 @@ export async function openService(config: Config, options: ServiceOptions): Prom
           ...(config.scrubRate === 0
             ? {}
             : { scrub: { bytesPerS: config.scrubRate * MIB, place: scrubPlace(config.data) } }),
+          space: space.guard,
+          ...(agent === undefined && owner === undefined ? {} : { quotas }),
+          onCommitted: ({ entries, tookMs }) => {
+            metrics.batches.observe(entries.length)
+            metrics.commits.observe(tookMs / 1000)
+          },
           ...(acceptHead === undefined ? {} : { acceptHead: true }),
           ...(acceptClockAheadMs === undefined ? {} : { acceptClockAheadMs }),
           ...(onProgress === undefined ? {} : { onProgress }),
         })
         resources.add(() => log.close())
+        await space.watch(store)
+        const { notAfterMs: caNotAfterMs } = keys.authority
         const parts = { config, options, genesis, hash, log, rules, clock, resources }
-        return serve({ ...parts, onFatal, fatal: () => fatal })
+        const operation = { metrics, space, quotas, tls, voice, caNotAfterMs }
+        return serve({ ...parts, ...operation, onFatal, fatal: () => fatal })
       },
       refusesData,
     )
@@ -344,22 +374,35 @@ interface Parts {
   readonly resources: Resources
   readonly onFatal: (error: Error) => void
   readonly fatal: () => Error | undefined
+  readonly metrics: Metrics
+  readonly space: DiskSpace
+  readonly quotas: Quotas
+  readonly tls: TlsKeeper | undefined
+  readonly voice: Voice
+  readonly caNotAfterMs: number
 }
 
 async function serve(parts: Parts): Promise<Service> {
   // Only here: init, audit and rebuild put the same rules together, and answer nobody.
-  const [{ buildApp }, { createMetrics }] = await Promise.all([
+  const [{ buildApp }, { watch }] = await Promise.all([
     import('./http/app.ts'),
     import('./http/metrics.ts'),
   ])
-  const { config, genesis, log, rules, clock, resources } = parts
+  const { config, genesis, log, rules, clock, resources, metrics, space, tls, voice } = parts
   const anchor = anchorOf(genesis, parts.hash)
   let url = config.url ?? ''
   let closing: Promise<void> | undefined
+  let draining = false
+  const version = packageVersion()
   const stopped = (): string | undefined => {
     if (closing !== undefined) return 'the service is stopping'
     return parts.fatal() === undefined ? undefined : 'the log stopped after a fatal error'
   }
+  const unready = (): string | undefined =>
+    stopped() ??
+    (draining ? 'the service is stopping' : undefined) ??
+    clockStop(log) ??
+    space.guard.reason()
   const app = buildApp({
     log,
     logName: genesis.origin.slice(genesis.origin.lastIndexOf('/') + 1),
@@ -369,32 +412,44 @@ async function serve(parts: Parts): Promise<Service> {
     revocations: revocationReader,
     roots: genesis.ca,
     openReads: config.openReads,
+    openMetrics: config.openMetrics,
+    ...(tls === undefined ? {} : { tls: { ...TLS_OPTIONS, ...pemOf(tls) } }),
     wellKnown: wellKnownOf(parts, anchor),
     spiffeBundle: spiffeBundle(genesis.ca, 1),
     url: () => url,
-    metrics: createMetrics(
-      () => log.stats(),
-      () => clock.nowMs(),
-    ),
-    unready: () => stopped() ?? clockStop(log),
+    metrics,
+    unready,
     stopped,
     onFatal: parts.onFatal,
-    version: packageVersion(),
+    version,
     logLevel: config.logLevel,
-    logStream: parts.options.logStream ?? process.stderr,
+    logStream: parts.options.logStream ?? gatherLines(process.stderr),
   })
-  resources.add(() => closeApp(app))
+  voice.tell = (level, message) => app.log[level](message)
+  const isReady = (): boolean => unready() === undefined
+  const watched = { ...parts, version, isReady }
+  watch(metrics, () => readings(watched))
+  startTls(tls, app)
+  resources.add(async () => {
+    tls?.stop()
+    await closeApp(app)
+  })
   return {
     app,
     log,
     anchor,
     genesis,
+    version,
     listen: async () => {
       await app.listen({ host: config.host, port: config.port })
       const { port } = app.server.address() as AddressInfo
       const host = config.host.includes(':') ? `[${config.host}]` : config.host
-      if (url === '') url = `http://${host}:${port}`
+      if (url === '') url = `${tls === undefined ? 'http' : 'https'}://${host}:${port}`
       return url
+    },
+    reload: () => tls?.reload(),
+    drain: () => {
+      draining = true
     },
     close: () => {
       closing ??= resources.release()
@@ -413,13 +468,16 @@ async function closeApp(app: FastifyInstance): Promise<void> {
   }
 }
 
+const pemOf = ({ pair: { cert, key } }: TlsKeeper) => ({ cert, key })
+
 function clockStop(log: Log): string | undefined {
   return log.stats().clockStopped
     ? 'the clock left the time since boot by more than 10 s'
     : undefined
 }
 
-function wellKnownOf({ genesis, log }: Parts, anchor: string): JsonObject {
+function wellKnownOf({ config, genesis, log }: Parts, anchor: string): JsonObject {
+  const { agentQuota, ownerQuota } = config
   return {
     origin: genesis.origin,
     trust_domain: genesis.trustDomain,
@@ -439,6 +497,8 @@ function wellKnownOf({ genesis, log }: Parts, anchor: string): JsonObject {
       request_statements: REQUEST_STATEMENTS_MAX,
       statement_bytes: STATEMENT_BYTES_MAX,
       entry_bytes: ENTRY_LENGTH_MAX,
+      ...(agentQuota === undefined ? {} : { agent_quota: { ...agentQuota } }),
+      ...(ownerQuota === undefined ? {} : { owner_quota: { ...ownerQuota } }),
     },
   }
 }

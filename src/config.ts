@@ -5,6 +5,7 @@
  * reads the environment.
  */
 import { isIP } from 'node:net'
+import type { Quota } from './ledger/quotas.ts'
 
 /** One setting: its flag (without dashes), its variable, and what it is for. */
 export interface Setting {
@@ -45,13 +46,23 @@ export const SETTINGS: Readonly<Record<keyof Config, Setting>> = {
     flag: 'host',
     env: 'TRUSTWARDEN_HOST',
     default: '127.0.0.1',
-    help: 'address to listen on; loopback only in this release, behind a TLS proxy',
+    help: 'address to listen on; any but loopback needs TLS',
   },
   port: {
     flag: 'port',
     env: 'TRUSTWARDEN_PORT',
     default: '8470',
     help: 'port to listen on; 0 takes a free one',
+  },
+  tlsCert: {
+    flag: 'tls-cert',
+    env: 'TRUSTWARDEN_TLS_CERT',
+    help: "PEM file of the listener's certificate and those that lead to its root, read again when it changes",
+  },
+  tlsKey: {
+    flag: 'tls-key',
+    env: 'TRUSTWARDEN_TLS_KEY',
+    help: "PEM file of the certificate's private key, not encrypted, readable by its owner alone",
   },
   url: {
     flag: 'url',
@@ -63,6 +74,42 @@ export const SETTINGS: Readonly<Record<keyof Config, Setting>> = {
     env: 'TRUSTWARDEN_OPEN_READS',
     default: 'false',
     help: 'whether anyone may read the whole log: entries, bundles, agents, metrics',
+  },
+  openMetrics: {
+    flag: 'open-metrics',
+    env: 'TRUSTWARDEN_OPEN_METRICS',
+    default: 'false',
+    help: 'whether anyone may read /metrics: Prometheus signs no requests',
+  },
+  freeSpaceFloor: {
+    flag: 'free-space-floor',
+    env: 'TRUSTWARDEN_FREE_SPACE_FLOOR',
+    default: '1GiB',
+    help: 'free space of the data disk below which only revocations are taken (bytes, KiB, MiB, GiB, TiB)',
+  },
+  diskReserve: {
+    flag: 'disk-reserve',
+    env: 'TRUSTWARDEN_DISK_RESERVE',
+    default: '256MiB',
+    help: 'space held by a file in the data directory, given up for revocations when the disk is full',
+  },
+  agentQuota: {
+    flag: 'agent-quota',
+    env: 'TRUSTWARDEN_AGENT_QUOTA',
+    default: 'none',
+    help: 'entries a second and burst of one agent, all its instances together (RATE or RATE:BURST)',
+  },
+  ownerQuota: {
+    flag: 'owner-quota',
+    env: 'TRUSTWARDEN_OWNER_QUOTA',
+    default: 'none',
+    help: 'entries a second and burst of one owner and all its agents together (RATE or RATE:BURST)',
+  },
+  drainDelay: {
+    flag: 'drain-delay',
+    env: 'TRUSTWARDEN_DRAIN_DELAY',
+    default: '0',
+    help: 'seconds from SIGTERM, when readiness fails, until the listener closes',
   },
   verifyWorkers: {
     flag: 'verify-workers',
@@ -99,8 +146,19 @@ export interface Config {
   readonly passphraseFd?: number
   readonly host: string
   readonly port: number
+  readonly tlsCert?: string
+  readonly tlsKey?: string
   readonly url?: string
   readonly openReads: boolean
+  readonly openMetrics: boolean
+  /** Bytes. */
+  readonly freeSpaceFloor: number
+  /** Bytes. */
+  readonly diskReserve: number
+  readonly agentQuota?: Quota
+  readonly ownerQuota?: Quota
+  /** Seconds. */
+  readonly drainDelay: number
   readonly verifyWorkers: number
   readonly policyWorkers: number
   readonly scrubRate: number
@@ -119,6 +177,9 @@ export class ConfigError extends Error {
 }
 
 type Raw = Partial<Record<keyof Config, string>>
+
+/** A supervisor that waits longer than this for an end kills. */
+const DRAIN_DELAY_MAX_S = 300
 
 const LOG_LEVELS = ['silent', 'error', 'warn', 'info', 'debug'] as const
 
@@ -160,6 +221,57 @@ function integer(raw: Raw, name: keyof Config, min: number, max: number, to: str
   return value
 }
 
+const UNITS: Readonly<Record<string, number>> = {
+  '': 1,
+  KiB: 1024,
+  MiB: 1024 ** 2,
+  GiB: 1024 ** 3,
+  TiB: 1024 ** 4,
+}
+
+/** Bytes, as `1073741824` or `1GiB`. */
+function bytes(raw: Raw, name: keyof Config, to: string[]): number {
+  const text = raw[name] ?? ''
+  const [, digits = '', unit = ''] = /^(0|[1-9]\d{0,15})(KiB|MiB|GiB|TiB)?$/.exec(text) ?? []
+  const value = Number(digits) * (UNITS[unit] ?? 1)
+  if (text !== '' && (digits === '' || !Number.isSafeInteger(value)))
+    to.push(`${SETTINGS[name].flag} is "${text}", bytes are needed, such as 1073741824 or 1GiB`)
+  return value
+}
+
+/** What a burst is where none is given: ten seconds of the rate. */
+const BURST_SECONDS = 10
+const RATE_MAX = 1_000_000
+
+/** `none`, `RATE` or `RATE:BURST`. */
+function quota(raw: Raw, name: keyof Config, to: string[]): Quota | undefined {
+  const text = raw[name] ?? ''
+  if (text === 'none' || text === '') return undefined
+  const [, rateText = '', burstText] = /^([1-9]\d{0,6})(?::([1-9]\d{0,7}))?$/.exec(text) ?? []
+  const rate = Number(rateText)
+  const burst = burstText === undefined ? rate * BURST_SECONDS : Number(burstText)
+  if (!(rate >= 1 && rate <= RATE_MAX && burst >= 1 && burst <= RATE_MAX * BURST_SECONDS))
+    to.push(
+      `${SETTINGS[name].flag} is "${text}", none, RATE or RATE:BURST is needed, such as 50:500`,
+    )
+  return { rate, burst }
+}
+
+function isTrue(raw: Raw, name: keyof Config, to: string[]): boolean {
+  const text = raw[name] ?? ''
+  if (!['', 'true', 'false'].includes(text))
+    to.push(`${SETTINGS[name].flag} is "${text}", true or false is needed`)
+  return text === 'true'
+}
+
+/** Certificate and key come together, and a listener that others reach has them. */
+function checkListener({ host = '', tlsCert, tlsKey }: Raw, to: string[]): void {
+  if ((tlsCert === undefined) !== (tlsKey === undefined))
+    to.push('tls-cert and tls-key belong together: one of them is missing')
+  if (host !== '' && !isLoopback(host) && (tlsCert === undefined || tlsKey === undefined))
+    to.push(`host is "${host}", which others reach: it needs --tls-cert and --tls-key`)
+}
+
 /** A directory without the slashes at its end, so that `<data>.head` lies beside it. */
 export function withoutSlashes(path: string): string {
   return path.replace(/(?<=[^/])\/+$/, '')
@@ -196,12 +308,14 @@ export function readConfig(
   const policyWorkers = integer(raw, 'policyWorkers', 1, 64, problems)
   const scrubRate = integer(raw, 'scrubRate', 0, 1000, problems)
   const host = raw.host ?? ''
-  if (host !== '' && !isLoopback(host))
-    problems.push(
-      `host is "${host}": this release listens on loopback only; put a TLS proxy in front`,
-    )
-  if (!['', 'true', 'false'].includes(raw.openReads ?? ''))
-    problems.push(`open-reads is "${raw.openReads}", true or false is needed`)
+  checkListener(raw, problems)
+  const openReads = isTrue(raw, 'openReads', problems)
+  const openMetrics = isTrue(raw, 'openMetrics', problems)
+  const freeSpaceFloor = bytes(raw, 'freeSpaceFloor', problems)
+  const diskReserve = bytes(raw, 'diskReserve', problems)
+  const agentQuota = quota(raw, 'agentQuota', problems)
+  const ownerQuota = quota(raw, 'ownerQuota', problems)
+  const drainDelay = integer(raw, 'drainDelay', 0, DRAIN_DELAY_MAX_S, problems)
   const logLevel = LOG_LEVELS.find((level) => level === raw.logLevel)
   if (logLevel === undefined && raw.logLevel !== '')
     problems.push(`log-level is "${raw.logLevel}", one of ${LOG_LEVELS.join(', ')} is needed`)
@@ -220,11 +334,46 @@ export function readConfig(
     ...(passphraseFd === undefined ? {} : { passphraseFd }),
     host,
     port,
+    ...(raw.tlsCert === undefined ? {} : { tlsCert: raw.tlsCert }),
+    ...(raw.tlsKey === undefined ? {} : { tlsKey: raw.tlsKey }),
     ...(raw.url === undefined ? {} : { url: withoutSlashes(raw.url) }),
-    openReads: raw.openReads === 'true',
+    openReads,
+    openMetrics,
+    freeSpaceFloor,
+    diskReserve,
+    ...(agentQuota === undefined ? {} : { agentQuota }),
+    ...(ownerQuota === undefined ? {} : { ownerQuota }),
+    drainDelay,
     verifyWorkers,
     policyWorkers,
     scrubRate,
     logLevel,
+  })
+}
+
+/** A setting as it stands, and where it comes from. */
+export interface EffectiveSetting {
+  readonly flag: string
+  /** As it was given; undefined if there is none. */
+  readonly value?: string
+  readonly source?: string
+}
+
+/** Every setting as it was given, whether right or wrong. None is a secret: passphrases and keys are named by path. */
+export function effectiveSettings(
+  flags: Readonly<Record<string, string | undefined>>,
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): readonly EffectiveSetting[] {
+  const data = flags[SETTINGS.data.flag] ?? environment[SETTINGS.data.env]
+  return Object.values(SETTINGS).map((setting) => {
+    const { flag, env } = setting
+    const isBeside = setting === SETTINGS.head || setting === SETTINGS.keys
+    const beside = isBeside && data !== undefined ? `${withoutSlashes(data)}.${flag}` : undefined
+    const [value, source] = [
+      [flags[flag], `--${flag}`],
+      [environment[env], env],
+      [setting.default ?? beside, 'default'],
+    ].find(([given]) => given !== undefined) ?? [undefined, undefined]
+    return value === undefined || source === undefined ? { flag } : { flag, value, source }
   })
 }

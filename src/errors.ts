@@ -57,6 +57,9 @@ export const ERRORS = {
   target_unknown: 'the subject of the statement is not known to the log',
   // The service's own state.
   overloaded: 'the queue is full: try again after Retry-After',
+  quota_exceeded: 'the agent or its owner has used up its quota: try again after Retry-After',
+  disk_low:
+    'free space is below the floor: only revocations are taken; try again after Retry-After',
   stale: 'what the statement rests on changed three times while it was prepared: try again',
   clock_stopped: 'the wall clock left the time since boot by more than 10 s: intake is stopped',
   shutting_down: 'the service is stopping',

@@ -193,11 +193,15 @@ function readFile(path: string, max: number, isSecret: boolean): Buffer | undefi
   }
 }
 
-function readPem(path: string, isSecret: boolean): string {
-  const bytes = readFile(path, KEY_FILE_BYTES_MAX, isSecret)
-  if (bytes === undefined) {
-    throw new KeyError('key_file_malformed', `${path} is over ${KEY_FILE_BYTES_MAX} bytes`)
-  }
+/**
+ * Reads a PEM file of at most `max` bytes as it is.
+ *
+ * @param isSecret - Whether group and others must not be able to read it.
+ * @throws {KeyError} `key_file_missing`; `key_file_unreadable`; `key_file_mode`; `key_file_malformed` if it is longer
+ */
+export function readPem(path: string, isSecret: boolean, max: number = KEY_FILE_BYTES_MAX): string {
+  const bytes = readFile(path, max, isSecret)
+  if (bytes === undefined) throw new KeyError('key_file_malformed', `${path} is over ${max} bytes`)
   const pem = bytes.toString('latin1')
   bytes.fill(0)
   return pem

@@ -27,6 +27,10 @@ describe('settings', () => {
       host: '127.0.0.1',
       port: 8470,
       openReads: false,
+      openMetrics: false,
+      freeSpaceFloor: 1_073_741_824,
+      diskReserve: 268_435_456,
+      drainDelay: 0,
       verifyWorkers: 2,
       policyWorkers: 2,
       scrubRate: 4,
@@ -54,20 +58,36 @@ describe('settings', () => {
       passphraseFd: '3',
       host: 'localhost',
       port: '0',
+      tlsCert: '/c',
+      tlsKey: '/k',
       url: 'https://log.example',
       openReads: 'true',
+      openMetrics: 'true',
+      freeSpaceFloor: '7',
+      diskReserve: '8',
+      agentQuota: '50:500',
+      ownerQuota: '60:600',
+      drainDelay: '9',
       verifyWorkers: '5',
       policyWorkers: '6',
       scrubRate: '7',
       logLevel: 'error',
     }
     expect(Object.keys(values).sort()).toEqual(Object.keys(SETTINGS).sort())
+    const asText = (value: unknown): string => {
+      if (typeof value !== 'object' || value === null) return String(value)
+      return Object.values(value).join(':')
+    }
     for (const [name, { flag, env }] of Object.entries(SETTINGS)) {
       const value = values[name] ?? ''
-      const base: Record<string, string> = name === 'data' ? {} : { data: '/d' }
+      const base: Record<string, string> = {
+        ...(name === 'data' ? {} : { data: '/d' }),
+        ...(name === 'tlsCert' ? { 'tls-key': '/k' } : {}),
+        ...(name === 'tlsKey' ? { 'tls-cert': '/c' } : {}),
+      }
       const read = [readConfig({ ...base, [flag]: value }, {}), readConfig(base, { [env]: value })]
       for (const config of read)
-        expect([name, String((config as unknown as Record<string, unknown>)[name])]).toEqual([
+        expect([name, asText((config as unknown as Record<string, unknown>)[name])]).toEqual([
           name,
           value,
         ])
@@ -81,6 +101,13 @@ describe('settings', () => {
         host: '0.0.0.0',
         port: '65536',
         'open-reads': 'yes',
+        'open-metrics': '1',
+        'tls-key': '/k',
+        'free-space-floor': '1GB',
+        'disk-reserve': '-1',
+        'agent-quota': '0',
+        'owner-quota': '5:x',
+        'drain-delay': '301',
         'log-level': 'loud',
         'verify-workers': '0',
         'policy-workers': '1.5',
@@ -96,7 +123,14 @@ describe('settings', () => {
       'data',
       'host',
       'port',
+      'tls-cert and tls-key',
       'open-reads',
+      'open-metrics',
+      'free-space-floor',
+      'disk-reserve',
+      'agent-quota',
+      'owner-quota',
+      'drain-delay',
       'log-level',
       'verify-workers',
       'policy-workers',
@@ -109,7 +143,7 @@ describe('settings', () => {
         name,
         true,
       ])
-    expect(problems).toHaveLength(12)
+    expect(problems).toHaveLength(19)
   })
 
   test('an unknown TRUSTWARDEN_ variable is a misspelling; what tests and clients read is not', () => {
@@ -145,6 +179,33 @@ describe('settings', () => {
       '::ffff:127.0.0.1',
     ])
       expect([host, isLoopback(host)]).toEqual([host, false])
+  })
+
+  test('an address that others reach needs certificate and key', () => {
+    for (const host of ['0.0.0.0', '::', '10.0.0.1', 'log.example']) {
+      const [problem, ...others] = problemsOf({ data: '/d', host })
+      expect([others, problem]).toEqual([
+        [],
+        `host is "${host}", which others reach: it needs --tls-cert and --tls-key`,
+      ])
+      expect(problemsOf({ data: '/d', host, 'tls-cert': '/c', 'tls-key': '/k' })).toEqual([])
+      expect(problemsOf({ data: '/d', host, 'tls-cert': '/c' })).toHaveLength(2)
+    }
+  })
+
+  test('bytes have units of 1,024; a quota has a burst of ten seconds unless it says another', () => {
+    const read = (text: string) => readConfig({ data: '/d', 'free-space-floor': text }, {})
+    expect(
+      ['0', '5', '2KiB', '3MiB', '4GiB', '5TiB'].map((text) => read(text).freeSpaceFloor),
+    ).toEqual([0, 5, 2048, 3 * 1024 ** 2, 4 * 1024 ** 3, 5 * 1024 ** 4])
+    for (const text of ['1 GiB', '1gib', '1.5GiB', '01', '1e9', '-1', '9999999999999999TiB', 'GiB'])
+      expect([text, problemsOf({ data: '/d', 'free-space-floor': text }).length]).toEqual([text, 1])
+    const quotaOf = (text: string) => readConfig({ data: '/d', 'agent-quota': text }, {}).agentQuota
+    expect(quotaOf('none')).toBeUndefined()
+    expect(quotaOf('20')).toEqual({ rate: 20, burst: 200 })
+    expect(quotaOf('20:1')).toEqual({ rate: 20, burst: 1 })
+    for (const text of ['0', '20:0', '20:', ':5', '1.5', '2000000', '20:99999999', 'None'])
+      expect([text, problemsOf({ data: '/d', 'agent-quota': text }).length]).toEqual([text, 1])
   })
 
   test('a URL names a service and no more; slashes at ends are taken off', () => {

@@ -45,6 +45,10 @@ const ADVICE: Readonly<Record<string, string>> = {
     '--as says under which role the key signs: reader, operator or owner; an operator enrols a reader by "trustwarden enroll reader PUB"',
   credential_missing:
     'this log is not open to read: give --key KEY, of an enrolled reader or operator',
+  certificate_untrusted: 'if it is of a private authority give --ca FILE',
+  tls_key_mismatch: '--tls-cert and --tls-key name the two files of one pair',
+  tls_chain_broken: 'the certificate comes first, then the one that issued it, and so on',
+  tls_certificate_expired: 'get a new certificate; while a service runs it takes it by itself',
   EADDRINUSE: 'another process listens there: stop it, or choose another --port',
   EACCES: 'this user may not do that',
 }

@@ -39,6 +39,7 @@ import { withScratch } from './scratch.ts'
 /** Flags that are for an audit from outside alone. */
 export const URL_FLAGS: readonly string[] = [
   'url',
+  'ca',
   'key',
   'as',
   'passphrase-file',
@@ -118,9 +119,11 @@ async function connect(call: Call): Promise<Session> {
   if (role !== 'reader' && role !== 'operator')
     throw new UsageError(`--as is "${role}", reader or operator is needed`)
   const key = keyFile === undefined ? undefined : PersonKey.fromFile(keyFile, givenPassphrase(call))
+  const ca = call.optional('ca')
   const client = await TrustWarden.connect({
     url: call.required('url'),
     trust: readTrust(call.required('trust')),
+    ...(ca === undefined ? {} : { ca: readFileSync(ca, 'utf8') }),
   })
   const { note, head } = await client.checkpoint()
   return { client, reader: new Reader(client, key?.as(role)), note, head }

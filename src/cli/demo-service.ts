@@ -53,7 +53,8 @@ export async function runCommand(args: readonly string[]): Promise<string> {
 
 /** Serves a log on a free port of this machine. @throws DemoError if it does not answer */
 export async function startDemoService(data: string): Promise<DemoService> {
-  const child = start(['serve', '--data', data, '--port', '0', '--log-level', 'error'])
+  const quiet = ['--log-level', 'error', '--disk-reserve', '0']
+  const child = start(['serve', '--data', data, '--port', '0', ...quiet])
   let err = ''
   child.stderr?.on('data', (chunk: Buffer) => {
     err += chunk.toString()

@@ -13,6 +13,7 @@ type Load = () => Promise<Command>
 const COMMANDS: Readonly<Record<string, Load>> = {
   keygen: async () => (await import('./keygen.ts')).keygen,
   init: async () => (await import('./init.ts')).init,
+  config: async () => (await import('./config.ts')).config,
   serve: async () => (await import('./serve.ts')).serve,
   dev: async () => (await import('./serve.ts')).dev,
   demo: async () => (await import('./demo-command.ts')).demo,

@@ -27,12 +27,12 @@ import { type Call, type Command, type ExitCode, type Io, readCall, UsageError }
 import { givenPassphrase } from './passphrase.ts'
 
 /** Flags of every command that signs, a request or a statement. */
-export const COMMON = ['url', 'trust', 'key', 'passphrase-file', 'passphrase-fd'] as const
+export const COMMON = ['url', 'ca', 'trust', 'key', 'passphrase-file', 'passphrase-fd'] as const
 /** Flags of those that sign a statement. */
 const SIGNS = [...COMMON, 'envelope'] as const
 /** How they are used. */
 export const COMMON_USAGE =
-  '--url URL --trust ANCHOR|FILE --key KEY [--passphrase-file F | --passphrase-fd N] [--json]'
+  '--url URL [--ca FILE] --trust ANCHOR|FILE --key KEY [--passphrase-file F | --passphrase-fd N] [--json]'
 const SIGNS_USAGE = `${COMMON_USAGE} [--envelope jws|cose]`
 
 /** Somebody at a running service. */
@@ -49,10 +49,12 @@ export function readTrust(text: string): string {
 /** Connects with the key that the call names. */
 export async function connect(call: Call): Promise<Session> {
   const key = PersonKey.fromFile(call.required('key'), givenPassphrase(call))
+  const ca = call.optional('ca')
   const client = await TrustWarden.connect({
     url: call.required('url'),
     trust: readTrust(call.required('trust')),
     envelope: envelopeOf(call),
+    ...(ca === undefined ? {} : { ca: readFileSync(ca, 'utf8') }),
   })
   return { client, key }
 }

@@ -4,7 +4,8 @@
  */
 import { existsSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
-import type { AcceptedHead, ServiceOptions } from '../build.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { AcceptedHead, Service, ServiceOptions } from '../build.ts'
 import { systemClock } from '../clock.ts'
 import { type Config, readConfig, SETTINGS, withoutSlashes } from '../config.ts'
 import { encodePublicKey, generateKey } from '../crypto.ts'
@@ -21,6 +22,39 @@ const LEVEL = { info: 30, warn: 40, fatal: 60 } as const
 function logLine(io: Io, level: keyof typeof LEVEL, msg: string): void {
   const line = { level: LEVEL[level], time: systemClock.nowMs(), pid: process.pid, msg }
   io.err(`${JSON.stringify(line)}\n`)
+}
+
+/** How long an end may take once the listener closes: longer than open connections may keep it (build.ts). */
+const STOP_MS_MAX = 15_000
+
+/** Which signals end a service. */
+const END_SIGNALS = { SIGINT: 2, SIGTERM: 15 } as const
+
+/** Resolves at the first signal; the second one ends the process at once, whatever is under way. */
+function untilSignal(io: Io): Promise<NodeJS.Signals> {
+  let isEnding = false
+  return new Promise((resolve) => {
+    for (const [signal, number] of Object.entries(END_SIGNALS) as [NodeJS.Signals, number][])
+      process.on(signal, () => {
+        if (isEnding) {
+          logLine(io, 'warn', `${signal} again: the process ends at once`)
+          process.exit(128 + number)
+        }
+        isEnding = true
+        resolve(signal)
+      })
+  })
+}
+
+/** Answers what is under way and releases everything, within a bound: what hangs must not hold up the next start. */
+async function stop(service: Service, io: Io): Promise<void> {
+  const timer = setTimeout(() => {
+    logLine(io, 'fatal', `the service did not end within ${STOP_MS_MAX} ms: the process ends`)
+    process.exit(1)
+  }, STOP_MS_MAX)
+  timer.unref()
+  await service.close()
+  clearTimeout(timer)
 }
 
 /** Serves until a signal. Resolves with the exit code once everything is answered and released. */
@@ -41,6 +75,9 @@ async function serveUntilSignal(
     process.exitCode = 1
     setImmediate(() => process.exit(1))
   }
+  // Without a handler this signal would end the process, during the start too.
+  let reload = (): void => undefined
+  process.on('SIGHUP', () => reload())
   // Only now: `help`, and a call that is wrong, do without the whole service.
   const { openService } = await import('../build.ts')
   const service = await openService(config, {
@@ -50,19 +87,28 @@ async function serveUntilSignal(
     ...accepted,
   })
   progress.end()
+  const { log } = service.app
+  const since = performance.now()
+  reload = () => log.info({ certificate: service.reload() ?? 'none' }, 'reload')
   try {
-    const stopped = new Promise<void>((resolve) => {
-      for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve())
-    })
+    const signalled = untilSignal(io)
     const url = await service.listen()
+    const { version, genesis } = service
+    const size = service.log.head().size
+    log.info({ version, origin: genesis.origin, url, size }, 'started')
     io.out(`listening on ${url}\n`)
     if (config.openReads)
-      service.app.log.warn('open-reads: whoever reaches this port reads every entry and agent')
-    await stopped
-    service.app.log.info('stopping: what is under way is answered')
+      log.warn('open-reads: whoever reaches this port reads every entry and agent')
+    const signal = await signalled
+    // Readiness fails first, so that nobody is sent here any more while requests are still answered.
+    service.drain()
+    log.info({ signal }, 'stopping: what is under way is answered')
+    await sleep(config.drainDelay * 1000)
     return 0
   } finally {
-    await service.close()
+    await stop(service, io)
+    const upSeconds = Math.round((performance.now() - since) / 1000)
+    log.info({ size: service.log.head().size, up_s: upSeconds }, 'stopped')
   }
 }
 
@@ -111,6 +157,8 @@ export const dev: Command = {
       'log-level': call.optional('log-level'),
       'open-reads': 'true',
       host: '127.0.0.1',
+      // A log to try things with leaves the disk to others.
+      'disk-reserve': '0',
     }
     return serveUntilSignal(readConfig(flags), io)
   },

@@ -15,7 +15,7 @@ import { ServiceError } from '../errors.ts'
 import type { Principal } from '../ledger/contract.ts'
 import { BODY_MEDIA, formatCbor, parseBody, REQUEST_BYTES_MAX, STATEMENT_MEDIA } from './body.ts'
 import { openCredential } from './credential.ts'
-import { loggingOptions } from './logging.ts'
+import { loggingOptions, logAnswer, requestIdOf } from './logging.ts'
 import { openapi, pathOf } from './openapi.ts'
 import type { Allowed, Handler, HttpParts } from './parts.ts'
 import { type Problem, problem, problemOf, retryAfterS } from './problem.ts'
@@ -50,14 +50,22 @@ const HANDLERS: Readonly<Record<RouteName, Handler>> = {
 
 /** Routes that say how the process is, and so answer to its end. */
 const HEALTH: ReadonlySet<RouteName> = new Set(['livez', 'readyz'])
+/** Routes that are asked every few seconds by machines. */
+const PROBES: ReadonlySet<RouteName> = new Set([...HEALTH, 'metrics'])
 
 const PROBLEM_TYPE = 'application/problem+json'
 
+/** With which code a request was refused, for its line in the log. */
+const refusedWith = new WeakMap<FastifyRequest, string>()
+
 function sendProblem(
+  parts: HttpParts,
   request: FastifyRequest,
   reply: FastifyReply,
   document: Problem,
 ): FastifyReply {
+  refusedWith.set(request, document.code)
+  parts.metrics.refusals.inc({ code: document.code })
   const after = retryAfterS(document.code)
   if (after !== undefined) reply.header('retry-after', String(after))
   if (document.status === 401) reply.header('www-authenticate', 'TrustWarden')
@@ -97,9 +105,10 @@ function authorize(
 ): Omit<Allowed, 'reply'> {
   // The authority to write is the statement's own signature.
   if (ROUTES[route].by === 'statement') return { request, access: 'all' }
+  const isOpen = parts.openReads || (parts.openMetrics && route === 'metrics')
   const credential = request.headers.authorization
   if (credential === undefined) {
-    const access = accessOf(route, 'none', parts.openReads)
+    const access = accessOf(route, 'none', isOpen)
     if (access === '-')
       throw new ServiceError(
         'credential_missing',
@@ -120,16 +129,10 @@ function authorize(
     (issuer) => parts.principals.find(view, issuer),
   )
   const role = principal.role === 'service' ? 'none' : principal.role
-  const access = accessOf(route, role, parts.openReads)
+  const access = accessOf(route, role, isOpen)
   if (access === '-') throw new ServiceError('role_forbidden', roleAdvice(route, role))
   assertInForce(parts, principal)
   return { request, access, principal }
-}
-
-/** A caller's own request id, if it is one that a header can carry back (AuthZEN 1.0 §10.1.3). */
-function callersId(request: FastifyRequest): string | undefined {
-  const id = request.headers['x-request-id']
-  return typeof id === 'string' && /^[\x21-\x7e]{1,128}$/.test(id) ? id : undefined
 }
 
 /** Whether the caller lists CBOR among what it takes. */
@@ -151,11 +154,7 @@ function mount(app: FastifyInstance, parts: HttpParts, name: RouteName, path: st
   app.route({
     method: ROUTES[name].method,
     url: path,
-    onRequest: async (request, reply) => {
-      if (name === 'evaluation') {
-        const id = callersId(request)
-        if (id !== undefined) reply.header('x-request-id', id)
-      }
+    onRequest: async () => {
       const stopped = HEALTH.has(name) ? undefined : parts.stopped()
       if (stopped !== undefined) throw new ServiceError('shutting_down', stopped)
     },
@@ -164,10 +163,9 @@ function mount(app: FastifyInstance, parts: HttpParts, name: RouteName, path: st
       const answer = await HANDLERS[name](parts, allowed)
       return wantsCbor(request) && isJson(reply, answer) ? sendCbor(reply, answer) : answer
     },
-    onResponse: async (request, reply) => {
+    onResponse: async (_request, reply) => {
       const { statusCode: status, elapsedTime: ms } = reply
       parts.metrics.requests.observe({ route: name, status: String(status) }, ms / 1000)
-      request.log.debug({ route: name, status, ms }, 'answered')
     },
   })
 }
@@ -208,11 +206,11 @@ function answerError(
     reply.header('connection', 'close')
     const detail =
       'the service stops; whether this was recorded, the same statement finds out later'
-    return sendProblem(request, reply, problem('shutting_down', detail))
+    return sendProblem(parts, request, reply, problem('shutting_down', detail))
   }
   const document = problemOf(known)
   if (document.code === 'internal') request.log.error({ err: known }, 'unexpected error')
-  return sendProblem(request, reply, document)
+  return sendProblem(parts, request, reply, document)
 }
 
 function isFatal(error: unknown): error is Error {
@@ -220,12 +218,14 @@ function isFatal(error: unknown): error is Error {
 }
 
 /** Answers what is no HTTP request, as far as the socket still takes an answer. */
-function refuseBytes(error: NodeJS.ErrnoException, socket: Socket): void {
+function refuseBytes(parts: HttpParts, error: NodeJS.ErrnoException, socket: Socket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return
-  if (!socket.writable) {
+  // Whoever fails at the handshake of TLS reads no HTTP.
+  if (!socket.writable || !/^(HPE_|ERR_HTTP)/.test(error.code ?? '')) {
     socket.destroy()
     return
   }
+  parts.metrics.refusals.inc({ code: 'request_malformed' })
   const document = problem('request_malformed', 'not an HTTP/1.1 request within the limits')
   const body = JSON.stringify(document)
   socket.end(
@@ -246,36 +246,50 @@ function readBodies(app: FastifyInstance): void {
     })
 }
 
+/** How long a handshake may take, ms: who opens connections and says nothing holds them no longer. */
+const HANDSHAKE_MS_MAX = 10_000
+
+/** fastify's settings of TLS, if the listener has it: a server of Node's `https` then, else of `http`. */
+function httpsOptions({ tls }: HttpParts): object {
+  return tls === undefined ? {} : { https: { ...tls, handshakeTimeout: HANDSHAKE_MS_MAX } }
+}
+
 /**
  * Makes the application. It does not listen.
  */
 export function buildApp(parts: HttpParts): FastifyInstance {
-  const app = fastify({
+  const app: FastifyInstance = fastify({
     ...loggingOptions(parts),
+    ...httpsOptions(parts),
     bodyLimit: REQUEST_BYTES_MAX,
     requestTimeout: 30_000,
     keepAliveTimeout: 72_000,
     routerOptions: { maxParamLength: 2100, ignoreTrailingSlash: false },
-    genReqId: () => crypto.randomUUID(),
+    genReqId: (request) => requestIdOf(request.headers['x-request-id']),
     forceCloseConnections: 'idle',
     // `stopped` answers in our words.
     return503OnClosing: false,
-    clientErrorHandler: refuseBytes,
+    clientErrorHandler: (error, socket) => refuseBytes(parts, error, socket),
     frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
       reply.header('x-request-id', request.id).header('cache-control', 'no-store')
       answerError(parts, error, request, reply)
     },
   })
+  const probePaths = new Set([...PROBES].map((name) => pathOf(name, parts.logName)))
   readBodies(app)
   app.setErrorHandler((error, request, reply) => answerError(parts, error, request, reply))
   app.setNotFoundHandler((request, reply) =>
-    sendProblem(request, reply, problem('route_unknown', 'no such route or method')),
+    sendProblem(parts, request, reply, problem('route_unknown', 'no such route or method')),
   )
   app.addHook('onSend', async (request, reply) => {
-    if (!reply.hasHeader('x-request-id')) reply.header('x-request-id', request.id)
+    reply.header('x-request-id', request.id)
     if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
     // A connection that is kept alive would keep a service that ends from ending.
     if (parts.stopped() !== undefined) reply.header('connection', 'close')
+  })
+  app.addHook('onResponse', async (request, reply) => {
+    const isProbe = probePaths.has(request.routeOptions.url ?? '')
+    logAnswer(request, reply, refusedWith.get(request), isProbe)
   })
   for (const name of Object.keys(ROUTES) as RouteName[]) {
     if (name === 'hashTile' || name === 'entryBundle') continue

@@ -2,7 +2,12 @@
  * @module The log of the service: JSON lines with a request id. No payload, no header and no query ever reaches it: a
  * header may be a credential, and a payload may be personal.
  */
-import { type FastifyServerOptions, LogController } from 'fastify'
+import {
+  type FastifyReply,
+  type FastifyRequest,
+  type FastifyServerOptions,
+  LogController,
+} from 'fastify'
 import type { HttpParts } from './parts.ts'
 
 /** How many causes of an error are followed. */
@@ -47,4 +52,39 @@ export function loggingOptions(
       requestIdLogLabel: 'request_id',
     }),
   }
+}
+
+/** A caller's own request id, if it is one that a header can carry back (AuthZEN 1.0 §10.1.3). */
+export function requestIdOf(given: string | readonly string[] | undefined): string {
+  const isUsable = typeof given === 'string' && /^[\x21-\x7e]{1,128}$/.test(given)
+  return isUsable ? given : crypto.randomUUID()
+}
+
+function bytesOf(header: unknown): number {
+  return /^\d{1,15}$/.test(String(header)) ? Number(header) : 0
+}
+
+/**
+ * Writes the one line of a request: the pattern of its route and never its URL, which names agents and events.
+ *
+ * @param code - That of the problem document, if it was answered with one.
+ * @param isProbe - Whether it only asks how the service is: those come every few seconds.
+ */
+export function logAnswer(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  code: string | undefined,
+  isProbe: boolean,
+): void {
+  const line = {
+    method: request.method,
+    route: request.routeOptions.url ?? 'unknown',
+    status: reply.statusCode,
+    ...(code === undefined ? {} : { code }),
+    ms: Math.round(reply.elapsedTime * 1000) / 1000,
+    bytes_in: bytesOf(request.headers['content-length']),
+    bytes_out: bytesOf(reply.getHeader('content-length')),
+  }
+  if (isProbe) request.log.debug(line, 'answered')
+  else request.log.info(line, 'answered')
 }

@@ -243,6 +243,16 @@ function operation(name: RouteName, route: Route, path: string): JsonObject {
       },
       default: {
         description: 'Refused (RFC 9457)',
+        headers: {
+          'Retry-After': {
+            description: 'Seconds, where the same request is worth repeating (429, 503)',
+            schema: integer,
+          },
+          'X-Request-ID': {
+            description: "The caller's own, if it is 1 to 128 printable ASCII characters",
+            schema: text,
+          },
+        },
         content: {
           'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } },
         },

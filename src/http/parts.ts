@@ -2,6 +2,7 @@
  * @module What the routes stand on: the ledger and the readers, handed in by `build.ts`, and what a handler of a route
  * is given. `http` sees none of the storage.
  */
+import type { SecureContextOptions } from 'node:tls'
 import type { JsonObject } from '@trustwarden/proofs'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Clock } from '../clock.ts'
@@ -31,6 +32,9 @@ export interface HttpParts {
   /** DER of the root certificates. */
   readonly roots: readonly Uint8Array[]
   readonly openReads: boolean
+  readonly openMetrics: boolean
+  /** Certificate, key and settings of a listener with TLS. */
+  readonly tls?: SecureContextOptions
   readonly wellKnown: JsonObject
   /** SPIFFE trust bundle document. */
   readonly spiffeBundle: object

@@ -50,6 +50,8 @@ export const STATUS: Readonly<Record<ErrorCode, number>> = {
   policy_invalid: 400,
   target_unknown: 404,
   overloaded: 503,
+  quota_exceeded: 429,
+  disk_low: 503,
   stale: 503,
   clock_stopped: 503,
   shutting_down: 503,
@@ -61,6 +63,9 @@ export const STATUS: Readonly<Record<ErrorCode, number>> = {
 /** Codes that are worth trying again, and after how many seconds. */
 const RETRY_AFTER_S: Partial<Readonly<Record<ErrorCode, number>>> = {
   overloaded: 1,
+  // A quota is at least one entry a second.
+  quota_exceeded: 1,
+  disk_low: 30,
   stale: 1,
   clock_stopped: 10,
   shutting_down: 5,

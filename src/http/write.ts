@@ -98,7 +98,9 @@ async function oneOfMany(
     // Where nobody knows what became of a statement there is no result: the whole request is to be repeated.
     if (!(error instanceof ServiceError) || error.code === 'outcome_unknown') throw error
     if (error.code === 'internal') request.log.error({ err: error }, 'unexpected error')
-    return { problem: asJson(problemOf(error)) }
+    const problem = problemOf(error)
+    parts.metrics.refusals.inc({ code: problem.code })
+    return { problem: asJson(problem) }
   }
 }
 

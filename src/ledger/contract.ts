@@ -164,6 +164,8 @@ export interface Principal {
   readonly role: 'service' | 'operator' | 'owner' | 'reader' | 'agent'
   readonly spki: Uint8Array
   readonly kid: string
+  /** Agents: the owner at the root of their chain. */
+  readonly owner?: string
 }
 
 /** Finds the key of a principal, agents included. */

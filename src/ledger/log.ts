@@ -19,7 +19,14 @@ import { Admission, LANE_LIMITS, Turns, UNVERIFIED_LIMITS } from './admission.ts
 import type { Lane, LaneLimits, LaneLoad } from './admission.ts'
 import { chainsFold } from './chains.ts'
 import { ClockGuard } from './clock-guard.ts'
-import type { CborMap, Fold, PrincipalReader, State, StatementHandler } from './contract.ts'
+import type {
+  CborMap,
+  Fold,
+  Principal,
+  PrincipalReader,
+  State,
+  StatementHandler,
+} from './contract.ts'
 import { dedupFold, findEvent } from './dedup.ts'
 import { Eraser } from './eraser.ts'
 import { erasuresFold } from './erasures.ts'
@@ -30,12 +37,14 @@ import { headKey } from './head-note.ts'
 import type { SignedHead } from './head-note.ts'
 import { prepareSubmission, readSubmitted, verifySigner } from './prepare.ts'
 import type { Read, Submitted } from './prepare.ts'
+import type { Quotas } from './quotas.ts'
 import { LogReader, isDamage } from './reader.ts'
 import type { Published } from './reader.ts'
 import { recover } from './recovery.ts'
 import { Scrubber } from './scrub.ts'
 import type { ScrubOptions, ScrubStats } from './scrub.ts'
 import { sequencesFold } from './sequences.ts'
+import type { SpaceGuard } from './space-guard.ts'
 import { VerifyPool } from './verify-pool.ts'
 import type { SignatureVerifier } from './verify.ts'
 import { Writer, clockStopped } from './writer.ts'
@@ -71,6 +80,10 @@ export interface LogOptions {
   readonly onErasure?: (result: ErasureResult) => void
   /** Default: a `VerifyPool` of two threads. */
   readonly verifier?: SignatureVerifier
+  /** Whether the disk has room. Default: it has. */
+  readonly space?: Pick<SpaceGuard, 'checkIntake' | 'makeRoom'>
+  /** Default: none. */
+  readonly quotas?: Pick<Quotas, 'take'>
   readonly limits?: Readonly<Record<Lane, LaneLimits>>
   readonly unverifiedLimits?: Readonly<Record<Lane, LaneLimits>>
   /** How long one batch is decided, ms (writer.ts). */
@@ -117,11 +130,19 @@ export interface SubmitResult {
   readonly timeMs: number
 }
 
+/** Figures of one lane. */
+export interface LaneStats extends LaneLoad {
+  /** Submissions whose signature is not verified yet. */
+  readonly unverified: number
+  /** Turned away since start. */
+  readonly rejected: number
+}
+
 /** Figures for metrics. */
 export interface LogStats {
   readonly size: number
   readonly timeMs: number
-  readonly lanes: Readonly<Record<Lane, LaneLoad & { readonly rejected: number }>>
+  readonly lanes: Readonly<Record<Lane, LaneStats>>
   readonly batches: number
   readonly lastBatchSize: number
   readonly queued: number
@@ -279,11 +300,12 @@ export class Log {
   /** Figures for metrics. */
   stats(): LogStats {
     const { size, timeMs } = this.head()
-    const lane = (name: Lane): LaneLoad & { readonly rejected: number } => {
+    const lane = (name: Lane): LaneStats => {
       const admission = this.#lanes[name]
       const turnedAway = name === 'urgent' ? this.#turns.rejected : 0
       const rejected = admission.rejected + this.#unverified[name].rejected + turnedAway
-      return { ...admission.load(), rejected }
+      const unverified = this.#unverified[name].load().submissions
+      return { ...admission.load(), unverified, rejected }
     }
     return {
       size,
@@ -301,7 +323,7 @@ export class Log {
    * Registers one statement, or finds it registered already, and answers when its entry is durable under a signed head.
    *
    * @throws {ServiceError} what is wrong with the statement, its signer or what it asks; `overloaded`, `stale`,
-   *   `clock_stopped`, `shutting_down`, `internal`: nothing was recorded; `outcome_unknown`: it may have been, and
+   *   `clock_stopped`, `disk_low`, `quota_exceeded`, `shutting_down`, `internal`: nothing was recorded; `outcome_unknown`: it may have been, and
    *   whoever repeats the same statement learns it
    * @throws {LedgerError} `log_stopped`: the log had stopped before
    */
@@ -315,6 +337,7 @@ export class Log {
     const read = readSubmitted(submitted, this.#handlers)
     const { lane } = read.handler
     if (lane === 'normal' && this.#guard.isStopped()) throw clockStopped(this.#guard)
+    if (lane === 'normal') this.#options.space?.checkIntake()
     try {
       const result =
         lane === 'normal' || read.source === undefined
@@ -359,10 +382,13 @@ export class Log {
     let endPreparing = this.#writer.beginPreparing()
     let leave = (): void => undefined
     try {
-      leave = await this.#admitVerified(read)
+      const admitted = await this.#admitVerified(read)
+      leave = admitted.leave
       endTurn()
       const repeat = this.#findRepeat(read)
       if (repeat !== undefined) return this.#answered(handler, repeat)
+      if (handler.lane === 'urgent') await this.#options.space?.makeRoom()
+      else this.#takeQuota(incoming, admitted.principal)
       for (let attempt = 0; attempt <= STALE_RETRIES; attempt++) {
         const submission = await prepareSubmission(handler, incoming, this.view())
         const queued = this.#writer.enqueue(handler, submission, read.bytes)
@@ -382,8 +408,8 @@ export class Log {
     )
   }
 
-  /** Verifies, and lets what holds into its lane. @returns Takes it out again. */
-  async #admitVerified({ handler, incoming, bytes, signers }: Read): Promise<() => void> {
+  /** Verifies, and lets what holds into its lane. @returns Who signed, and what takes it out again */
+  async #admitVerified({ handler, incoming, bytes, signers }: Read): Promise<Admitted> {
     const { lane } = handler
     const { statement } = incoming
     const context = {
@@ -393,11 +419,19 @@ export class Log {
     }
     const verified = this.#unverified[lane].admit(bytes)
     try {
-      await verifySigner(context, statement, this.view(), signers, lane)
-      return this.#lanes[lane].admit(bytes)
+      const principal = await verifySigner(context, statement, this.view(), signers, lane)
+      return { principal, leave: this.#lanes[lane].admit(bytes) }
     } finally {
       verified()
     }
+  }
+
+  /** Counts what will be an entry: a repeat is none, whoever decides about it. @throws {ServiceError} `quota_exceeded` */
+  #takeQuota({ statement }: Read['incoming'], principal: Principal): void {
+    const { quotas } = this.#options
+    const { iss, jti } = statement.header
+    if (quotas !== undefined && findEvent(this.view(), iss, jti) === undefined)
+      quotas.take(principal)
   }
 
   /** The entry of a statement that was answered before, where no handler has a say in its repeat: not the writer's work. */
@@ -485,6 +519,11 @@ export class Log {
     this.#eraser.take(batch)
     this.#options.onCommitted?.(batch)
   }
+}
+
+interface Admitted {
+  readonly principal: Principal
+  readonly leave: () => void
 }
 
 type RegisteredWritten = Extract<Written, { readonly type: 'registered' }>

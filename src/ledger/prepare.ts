@@ -145,7 +145,7 @@ export function attachmentRefusal(
 }
 
 /**
- * Verifies that the statement is for this log and signed by a principal that the log knows.
+ * Verifies that the statement is for this log and signed by a principal that the log knows, and returns that.
  *
  * @param roles - Whose statements are taken here; everybody's if absent. Decided once the signature holds, so that
  *   nobody learns a role by a name.
@@ -157,7 +157,7 @@ export async function verifySigner(
   view: State,
   roles?: readonly string[],
   lane: Lane = 'normal',
-): Promise<void> {
+): Promise<Principal> {
   const { origin, principals, verifier } = context
   if (statement.header.aud !== origin) {
     throw new ServiceError('audience_mismatch', 'aud: another log')
@@ -177,6 +177,7 @@ export async function verifySigner(
         `${principal.role}: sign it with a key that is enrolled under one of those`,
     )
   }
+  return principal
 }
 
 /**

@@ -169,11 +169,12 @@ export function createPrincipalReader(options: PrincipalReaderOptions): Principa
 }
 
 const agentPrincipal = memoized(
-  ({ instance, spki, kid }: Agent): Principal => ({
+  ({ instance, spki, kid, owner }: Agent): Principal => ({
     principal: instance,
     role: 'agent',
     spki,
     kid,
+    owner,
   }),
 )
 

@@ -51,6 +51,8 @@ export interface CommittedBatch {
   readonly entries: readonly RegisteredEntry[]
   /** Indexes of the entries whose disclosures were erased, by the entry that ordered it. */
   readonly erased: ReadonlyMap<number, readonly number[]>
+  /** From its first decision until its head may leave, ms. */
+  readonly tookMs: number
 }
 
 /** What the writer is made of. */
@@ -272,6 +274,7 @@ export class Writer {
 
   async #commit(taken: readonly Waiting[], budgetMs: number): Promise<void> {
     const { database, guard, reader } = this.#options
+    const since = performance.now()
     const before = reader.head()
     const timeMs = Math.max(before.timeMs, guard.nowMs())
     const batch = database.begin()
@@ -292,7 +295,8 @@ export class Writer {
     }
     if (head === before) return
     const entries = open.decided.map(({ registered }) => registered)
-    guarded(() => this.#options.onCommitted({ head, entries, erased: open.erased }))
+    const tookMs = performance.now() - since
+    guarded(() => this.#options.onCommitted({ head, entries, erased: open.erased, tookMs }))
   }
 
   /** Decides in order, until the budget is used up. What it gives back has one answer for each that was decided. */

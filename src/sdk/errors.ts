@@ -12,6 +12,7 @@ export const SDK_ERRORS = {
   service_unreachable: 'no answer came within the attempts and the time that were given',
   answer_malformed: 'the answer is not of the form that the service promises, or over its limit',
   service_untrusted: 'the service does not show the log of the trust anchor',
+  certificate_untrusted: 'the service shows a TLS certificate that is not trusted',
   service_refused: 'the service refused with a code that this release does not know',
   receipt_invalid: 'the receipt does not prove what it claims',
   receipt_mismatch: 'the receipt proves another statement than the one that was sent',
@@ -73,6 +74,9 @@ export const SERVICE_ERRORS = {
   policy_invalid: 'the policy pack does not load or fails its self-test',
   target_unknown: 'the subject of the statement is not known to the log',
   overloaded: 'the queue is full: try again after Retry-After',
+  quota_exceeded: 'the agent or its owner has used up its quota: try again after Retry-After',
+  disk_low:
+    'free space is below the floor: only revocations are taken; try again after Retry-After',
   stale: 'what the statement rests on changed three times while it was prepared: try again',
   clock_stopped: 'the wall clock left the time since boot by more than 10 s: intake is stopped',
   shutting_down: 'the service is stopping',

@@ -2,7 +2,10 @@
  * @module HTTP: one request with time limits, a cap on the answer, and retries that repeat the same bytes. Every write
  * of the service is idempotent by the statement's content, so repeating is safe whatever became of the first attempt.
  */
-import { TrustWardenError } from './errors.ts'
+import { X509Certificate } from 'node:crypto'
+import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http'
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
+import { inSdkWords, TrustWardenError } from './errors.ts'
 
 /** How requests are made. */
 export interface TransportOptions {
@@ -14,6 +17,8 @@ export interface TransportOptions {
   readonly backoffMs?: number
   /** The longest pause, also where the service asks for more, in ms; 10,000 by default. */
   readonly backoffMaxMs?: number
+  /** PEM of the authorities that the service's TLS certificate is trusted under, in place of the system's own. */
+  readonly ca?: string
 }
 
 /** One request. The body is a text that every attempt repeats. */
@@ -42,19 +47,71 @@ export function isRetried(status: number): boolean {
   return RETRIED.has(status)
 }
 
-async function readCapped(response: Response, bytesMax: number): Promise<Uint8Array> {
+async function readCapped(answer: IncomingMessage, bytesMax: number): Promise<Uint8Array> {
   const parts: Uint8Array[] = []
   let length = 0
-  if (response.body === null) return new Uint8Array(0)
-  for await (const part of response.body as AsyncIterable<Uint8Array>) {
+  for await (const part of answer as AsyncIterable<Uint8Array>) {
     length += part.length
     if (length > bytesMax)
       throw new TrustWardenError('answer_malformed', `answer is over ${bytesMax} bytes`, {
-        status: response.status,
+        status: answer.statusCode,
       })
     parts.push(part)
   }
+  // A connection that ends too early is not an end of the answer.
+  if (!answer.complete) throw new Error('the answer was cut off')
   return new Uint8Array(Buffer.concat(parts))
+}
+
+/** Connections that are kept for the next request. They end with the process, and do not hold it. */
+interface Agents {
+  readonly http: HttpAgent
+  readonly https: HttpsAgent
+}
+
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
+
+/** One that cannot be read shows here: Node passes over it, and then no service is trusted. */
+function checkAuthorities(ca: string): void {
+  inSdkWords('argument_invalid', 'ca', () => {
+    const blocks = ca.match(CERTIFICATE) ?? []
+    if (blocks.length === 0) throw new Error('holds no certificate in PEM')
+    for (const block of blocks) new X509Certificate(block)
+  })
+}
+
+/** @throws TrustWardenError `argument_invalid` */
+function createAgents(ca: string | undefined): Agents {
+  if (ca !== undefined) checkAuthorities(ca)
+  const kept = { keepAlive: true }
+  const https = { ...kept, minVersion: 'TLSv1.2', ...(ca === undefined ? {} : { ca }) } as const
+  return { http: new HttpAgent(kept), https: new HttpsAgent(https) }
+}
+
+/** What OpenSSL and Node call a certificate that does not verify: another attempt changes nothing about it. */
+const CERTIFICATE_CODES =
+  /^(?:ERR_TLS_CERT_|CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|INVALID_CA|HOSTNAME_MISMATCH)/
+
+function certificateRefusal(cause: unknown): string | undefined {
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
+  return CERTIFICATE_CODES.test(code) ? code : undefined
+}
+
+/** Sends a request; resolves when the head of the answer is there. */
+function send(
+  agents: Agents,
+  { url, method, body }: HttpRequest,
+  headers: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const isHidden = url.protocol === 'https:'
+    const options = { method, headers, signal, agent: isHidden ? agents.https : agents.http }
+    const request = isHidden ? httpsRequest(url, options) : httpRequest(url, options)
+    request.once('response', resolve)
+    request.on('error', reject)
+    request.end(body)
+  })
 }
 
 /** Makes requests. It holds no state but its settings. */
@@ -63,8 +120,11 @@ export class Transport {
   readonly #attempts: number
   readonly #backoffMs: number
   readonly #backoffMaxMs: number
+  readonly #agents: Agents
 
+  /** @throws TrustWardenError `argument_invalid` */
   constructor(options: TransportOptions = {}) {
+    this.#agents = createAgents(options.ca)
     this.#timeoutMs = options.timeoutMs ?? 10_000
     this.#attempts = options.attempts ?? 5
     this.#backoffMs = options.backoffMs ?? 200
@@ -80,7 +140,8 @@ export class Transport {
    * Makes a request, and makes it again with the same bytes if no answer comes or one that says "not now".
    *
    * @returns The last answer, whatever its status.
-   * @throws TrustWardenError `service_unreachable`, `answer_malformed` (over the cap), `aborted`.
+   * @throws TrustWardenError `service_unreachable`, `certificate_untrusted`, `answer_malformed` (over
+   *   the cap), `aborted`.
    */
   async request(request: HttpRequest): Promise<HttpAnswer> {
     for (let attempt = 1; ; attempt++) {
@@ -92,6 +153,11 @@ export class Transport {
         retryAfter = after
       } catch (cause) {
         if (cause instanceof TrustWardenError) throw cause
+        const refused = certificateRefusal(cause)
+        if (refused !== undefined) {
+          const why = `${request.url.host} shows a certificate that is not trusted (${refused})`
+          throw new TrustWardenError('certificate_untrusted', why, { cause })
+        }
         if (request.signal?.aborted) throw new TrustWardenError('aborted', 'aborted', { cause })
         if (isLast) {
           const why = `${request.method} ${request.url.pathname}: no answer in ${attempt} attempts`
@@ -128,23 +194,27 @@ export class Transport {
   async #once(
     request: HttpRequest,
   ): Promise<{ readonly answer: HttpAnswer; readonly after: string | null }> {
-    const { method, url, body, authorization, bytesMax, signal } = request
+    const { body, authorization, bytesMax, signal } = request
     const timeout = AbortSignal.timeout(this.#timeoutMs)
-    const response = await fetch(url, {
-      method,
-      redirect: 'error',
-      signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
-      headers: {
-        accept: 'application/json',
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-        ...(authorization === undefined ? {} : { authorization: authorization() }),
-      },
-      ...(body === undefined ? {} : { body }),
-    })
-    const bytes = await readCapped(response, bytesMax)
-    return {
-      answer: { status: response.status, bytes },
-      after: response.headers.get('retry-after'),
+    const headers = {
+      accept: 'application/json',
+      ...(body === undefined
+        ? {}
+        : {
+            'content-type': 'application/json',
+            'content-length': String(Buffer.byteLength(body)),
+          }),
+      ...(authorization === undefined ? {} : { authorization: authorization() }),
     }
+    const both = signal === undefined ? timeout : AbortSignal.any([signal, timeout])
+    const answer = await send(this.#agents, request, headers, both)
+    const { statusCode: status = 0 } = answer
+    const { location, 'retry-after': after = null } = answer.headers
+    // What was signed for one address is not sent to another.
+    if (location !== undefined && status >= 300 && status < 400) {
+      answer.destroy()
+      throw new Error(`status ${status}: redirects are not followed`)
+    }
+    return { answer: { status, bytes: await readCapped(answer, bytesMax) }, after }
   }
 }

@@ -34,6 +34,8 @@ export interface LevelStoreOptions {
   readonly durable?: boolean
   /** Bytes of the write buffer, for tests that need tables early. Default `WRITE_BUFFER_BYTES`. */
   readonly writeBufferBytes?: number
+  /** Told after each write how long it took until it was on disk, ms. */
+  readonly onWrite?: (ms: number) => void
 }
 
 /** A store in a directory of its own. Make it by `create` or `open`. */
@@ -42,6 +44,7 @@ export class LevelStore implements Store {
   readonly #db: LevelDatabase
   readonly #close: () => Promise<void>
   readonly #durable: boolean
+  readonly #onWrite: ((ms: number) => void) | undefined
   readonly #scans = new ScanTracker()
   /** The first failure. Set once, never cleared: the handle is not used again. */
   #failure: unknown
@@ -50,11 +53,12 @@ export class LevelStore implements Store {
   /** Ends when the last write called so far has ended: writes take effect in the order of their calls. */
   #lastWrite: Promise<void> = Promise.resolve()
 
-  private constructor(directory: string, opened: OpenedLevel, durable: boolean) {
+  private constructor(directory: string, opened: OpenedLevel, options: LevelStoreOptions) {
     this.directory = directory
     this.#db = opened.db
     this.#close = opened.close
-    this.#durable = durable
+    this.#durable = options.durable ?? true
+    this.#onWrite = options.onWrite
   }
 
   /**
@@ -92,7 +96,7 @@ export class LevelStore implements Store {
       errorIfExists: create,
       writeBufferSize: options.writeBufferBytes ?? WRITE_BUFFER_BYTES,
     })
-    return new LevelStore(directory, opened, options.durable ?? true)
+    return new LevelStore(directory, opened, options)
   }
 
   get(key: Bytes): Bytes | undefined {
@@ -155,7 +159,9 @@ export class LevelStore implements Store {
       }
       // Before the write returns: a crash leaves all of the batch (its journal record is whole) or none of it (the
       // record is torn and dropped at the next open). After: it is on disk.
+      const since = performance.now()
       await batch.write({ sync: this.#durable })
+      this.#onWrite?.(performance.now() - since)
     } catch (cause) {
       throw this.#fail('a write failed', cause)
     }

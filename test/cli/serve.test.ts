@@ -57,7 +57,14 @@ describe('serve refuses', () => {
     const ended = trustwarden(['serve', '--host', '0.0.0.0', '--port', 'x'], {
       environment: { TRUSTWARDEN_PROT: '1' },
     })
-    expectRefused(ended, 2, 'data is missing', 'loopback only', 'port is "x"', 'TRUSTWARDEN_PROT')
+    expectRefused(
+      ended,
+      2,
+      'data is missing',
+      'needs --tls-cert',
+      'port is "x"',
+      'TRUSTWARDEN_PROT',
+    )
   })
 
   test('a log that is not there, or that init did not finish', () => {

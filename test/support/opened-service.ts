@@ -73,6 +73,7 @@ export async function openTestService(options: OpenedOptions = {}): Promise<Open
       'verify-workers': '1',
       'policy-workers': '1',
       'log-level': 'debug',
+      'disk-reserve': '0',
       'open-reads': String(options.openReads ?? false),
       ...options.flags,
     },

@@ -113,7 +113,9 @@ export async function startService(
   options: StartOptions = {},
 ): Promise<RunningService> {
   const [command, ...before] = [...(options.wrapper ?? []), process.execPath]
-  const args = ['serve', '--data', log.data, '--port', '0', '--log-level', 'warn']
+  // Without the reserve: hundreds of logs of tests would fill the disk with it.
+  const reserve = ['--disk-reserve', '0']
+  const args = ['serve', '--data', log.data, '--port', '0', '--log-level', 'warn', ...reserve]
   const child = spawn(
     command ?? process.execPath,
     [...before, MAIN, ...args, ...(options.flags ?? [])],

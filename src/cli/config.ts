@@ -1,0 +1,65 @@
+/**
+ * @module `trustwarden config`: the effective settings and where each comes from; `--check` tries what a start would,
+ * without taking the log.
+ */
+import {
+  type Config,
+  ConfigError,
+  type EffectiveSetting,
+  effectiveSettings,
+  readConfig,
+  SETTINGS,
+} from '../config.ts'
+import { type Finding, preflight } from '../preflight.ts'
+import { type Command, type ExitCode, type Io, readCall } from './command.ts'
+
+const FLAGS = Object.values(SETTINGS).map((setting) => setting.flag)
+
+const MARK = { ok: '✓', warning: '!', failed: '✗' } as const
+
+function printSettings(settings: readonly EffectiveSetting[], io: Io): void {
+  const width = Math.max(...settings.map(({ flag }) => flag.length))
+  for (const { flag, value, source } of settings)
+    io.out(`${flag.padEnd(width)}  ${value ?? '–'}${value === undefined ? '' : `  (${source})`}\n`)
+}
+
+function printFindings(findings: readonly Finding[], io: Io): void {
+  io.out('\n')
+  for (const { state, what, detail, advice } of findings) {
+    io.out(`${MARK[state]} ${what}: ${detail}\n`)
+    if (advice !== undefined) io.out(`    ${advice}\n`)
+  }
+}
+
+/** See the module. */
+export const config: Command = {
+  usage: `config [--check] [--json] ${FLAGS.map((flag) => `[--${flag} …]`).join(' ')}`,
+  summary: 'show the effective settings and their sources; --check tries what a start would',
+  run: async (args, io): Promise<ExitCode> => {
+    const call = readCall(args, { values: FLAGS, switches: ['check', 'json'] })
+    const flags = Object.fromEntries(FLAGS.map((flag) => [flag, call.optional(flag)]))
+    const settings = effectiveSettings(flags)
+    let effective: Config
+    try {
+      effective = readConfig(flags)
+    } catch (error) {
+      if (!call.has('json') || !(error instanceof ConfigError)) throw error
+      io.out(`${JSON.stringify({ settings, holds: false, problems: error.problems }, null, 2)}\n`)
+      return 2
+    }
+    const findings = call.has('check') ? await preflight(effective) : undefined
+    const failed = findings?.some(({ state }) => state === 'failed') ?? false
+    if (call.has('json')) {
+      const checked = findings === undefined ? {} : { holds: !failed, findings }
+      io.out(`${JSON.stringify({ settings, ...checked }, null, 2)}\n`)
+      return failed ? 1 : 0
+    }
+    printSettings(settings, io)
+    if (findings !== undefined) {
+      printFindings(findings, io)
+      const failures = findings.filter(({ state }) => state === 'failed').length
+      io.out(failed ? `\na start would fail: ${failures} of ${findings.length}\n` : '\nholds\n')
+    }
+    return failed ? 1 : 0
+  },
+}

@@ -1,0 +1,277 @@
+/**
+ * Goal: `config` shows what is set and from where, and `config --check` finds what would keep a start from starting,
+ * writes nothing, and holds beside a running service. Method: the real CLI over directories broken in one way each.
+ */
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Ended, scratchDirectory, trustwarden } from '../support/command-line.ts'
+import {
+  type LogDirectory,
+  makeLog,
+  removeLog,
+  runCliAsync,
+  startService,
+} from '../support/service.ts'
+import { makeAuthority, writePair } from '../support/tls-files.ts'
+
+interface Finding {
+  readonly what: string
+  readonly state: 'ok' | 'warning' | 'failed'
+  readonly detail: string
+  readonly advice?: string
+}
+interface Answer {
+  readonly settings: readonly { flag: string; value?: string; source?: string }[]
+  readonly holds?: boolean
+  readonly findings?: readonly Finding[]
+  readonly problems?: readonly string[]
+}
+
+let scratch: ReturnType<typeof scratchDirectory>
+let log: LogDirectory
+let foreign: LogDirectory
+const at = (name: string): string => join(scratch.path, name)
+
+beforeAll(() => {
+  scratch = scratchDirectory()
+  log = makeLog()
+  foreign = makeLog()
+})
+afterAll(() => {
+  scratch.remove()
+  removeLog(log)
+  removeLog(foreign)
+})
+
+function copied(name: string): string {
+  const data = at(name)
+  cpSync(log.data, data, { recursive: true })
+  cpSync(log.head, `${data}.head`, { recursive: true })
+  cpSync(log.keys, `${data}.keys`, { recursive: true })
+  return data
+}
+
+const check = (data: string, ...args: readonly string[]): Ended =>
+  trustwarden(['config', '--check', '--json', '--data', data, '--port', '0', ...args])
+const answerOf = (ended: Ended): Answer => JSON.parse(ended.out) as Answer
+const findingOf = (ended: Ended, what: string): Finding | undefined =>
+  answerOf(ended).findings?.find((one) => one.what === what)
+
+/** Every file below a directory with its length and time. */
+const filesOf = (directory: string): readonly string[] =>
+  readdirSync(directory, { recursive: true, encoding: 'utf8' })
+    .sort()
+    .map((name) => {
+      const { size, mtimeMs } = statSync(join(directory, name))
+      return `${name} ${size} ${mtimeMs}`
+    })
+
+describe('config', () => {
+  test('shows every setting, its value and its source', () => {
+    const environment = { TRUSTWARDEN_PORT: '9', TRUSTWARDEN_LOG_LEVEL: 'warn' }
+    const args = ['config', '--json', '--data', '/srv/log/', '--port', '8']
+    const { settings, ...rest } = answerOf(trustwarden(args, { environment }))
+    expect(rest).toEqual({})
+    const shown = Object.fromEntries(
+      settings.map(({ flag, value, source }) => [flag, [value, source]]),
+    )
+    expect(shown).toMatchObject({
+      data: ['/srv/log/', '--data'],
+      head: ['/srv/log.head', 'default'],
+      keys: ['/srv/log.keys', 'default'],
+      port: ['8', '--port'],
+      'log-level': ['warn', 'TRUSTWARDEN_LOG_LEVEL'],
+      host: ['127.0.0.1', 'default'],
+      'tls-cert': [undefined, undefined],
+    })
+    const text = trustwarden(['config', '--data', '/srv/log'], { environment })
+    expect([text.code, text.out]).toEqual([
+      0,
+      expect.stringMatching(/^port +9 {2}\(TRUSTWARDEN_PORT\)$/m),
+    ])
+  })
+
+  test('tells all problems of the settings at once, exit code 2', () => {
+    const args = ['config', '--check', '--port', 'x', '--host', '0.0.0.0']
+    const text = trustwarden(args)
+    expect([text.code, text.out]).toEqual([2, ''])
+    for (const said of ['data is missing', 'port is "x"', 'needs --tls-cert'])
+      expect(text.err).toContain(said)
+    const json = trustwarden([...args, '--json'])
+    const { holds, problems } = answerOf(json)
+    expect([json.code, holds, problems?.length]).toEqual([2, false, 3])
+  })
+})
+
+describe('config --check', () => {
+  test('of a log that would start holds, writes nothing, and shows no secret', () => {
+    const data = copied('whole')
+    const before = [data, `${data}.head`, `${data}.keys`].map(filesOf)
+    const ended = check(data)
+    const { holds, findings = [] } = answerOf(ended)
+    expect([ended.code, holds]).toEqual([0, true])
+    expect(findings.map(({ what, state }) => `${what} ${state}`)).toEqual([
+      'log ok',
+      'head record ok',
+      'keys ok',
+      'certificate ok',
+      'listener ok',
+      'space ok',
+    ])
+    expect([data, `${data}.head`, `${data}.keys`].map(filesOf)).toEqual(before)
+    expect(existsSync(join(data, 'reserve'))).toBe(false)
+    const secret = readFileSync(join(`${data}.keys`, 'log.key'), 'utf8').split('\n')[1] ?? 'none'
+    expect(ended.out + ended.err).not.toContain(secret)
+    const text = trustwarden(['config', '--check', '--data', data, '--port', '0'])
+    expect(text.out).toMatch(/^✓ keys: .*\n(?:.*\n)*\nholds\n$/m)
+  })
+
+  const broken: readonly (readonly [
+    string,
+    string,
+    (data: string) => readonly string[],
+    string,
+  ])[] = [
+    ['no log', 'log', (data) => (rmSync(join(data, 'log.json')), []), 'there is no log in'],
+    ['no database', 'log', (data) => (rmSync(join(data, 'db'), { recursive: true }), []), 'ENOENT'],
+    [
+      'no head record',
+      'head record',
+      (data) => (rmSync(join(`${data}.head`, 'record')), []),
+      'head_record_missing',
+    ],
+    [
+      'a head record of zeros',
+      'head record',
+      (data) => (writeFileSync(join(`${data}.head`, 'record'), Buffer.alloc(8192)), []),
+      'head_record_corrupt',
+    ],
+    [
+      'a key that is missing',
+      'keys',
+      (data) => (rmSync(join(`${data}.keys`, 'ca.key')), []),
+      'key_file_missing',
+    ],
+    [
+      'a key that others read',
+      'keys',
+      (data) => (chmodSync(join(`${data}.keys`, 'permit.key'), 0o644), []),
+      'key_file_mode',
+    ],
+    [
+      'keys of another log',
+      'keys',
+      () => ['--keys', foreign.keys],
+      'the log key is not that of the trust anchor',
+    ],
+    [
+      'a passphrase file that is missing',
+      'keys',
+      () => ['--passphrase-file', at('nowhere')],
+      'key_file_missing',
+    ],
+    [
+      'a certificate that is missing',
+      'certificate',
+      () => ['--tls-cert', at('no.pem'), '--tls-key', at('no.key')],
+      'key_file_missing',
+    ],
+  ]
+  test.each(broken)('finds %s, and goes on with the rest', (name, what, breaks, said) => {
+    const data = copied(name.replaceAll(' ', '-'))
+    const ended = check(data, ...breaks(data))
+    expect([ended.code, answerOf(ended).holds]).toEqual([1, false])
+    const finding = findingOf(ended, what)
+    expect(finding?.state).toBe('failed')
+    expect(finding?.detail).toMatch(said)
+    expect(answerOf(ended).findings).toHaveLength(6)
+    expect(ended.err).toBe('')
+  })
+
+  test('finds a port that another program has', async () => {
+    const server = createServer()
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    try {
+      const { port } = server.address() as AddressInfo
+      // The port's owner is this process, so the CLI runs beside it.
+      const ended = await runCliAsync([
+        'config',
+        '--check',
+        '--data',
+        log.data,
+        '--port',
+        String(port),
+      ]).catch((error: unknown) => error as { code: number; stdout: string })
+      expect(ended).toMatchObject({ code: 1, stdout: expect.stringContaining('✗ listener: ') })
+      expect(ended).toMatchObject({ stdout: expect.stringContaining('EADDRINUSE') })
+    } finally {
+      server.close()
+    }
+  }, 30_000)
+
+  test('holds beside the running service, whose port is its own, and takes nothing from it', async () => {
+    const service = await startService(log)
+    try {
+      const { port } = new URL(service.url)
+      const ended = trustwarden(['config', '--check', '--json', '--data', log.data, '--port', port])
+      expect([ended.code, findingOf(ended, 'listener')?.detail]).toEqual([
+        0,
+        `127.0.0.1, port ${port}: this log's service listens there`,
+      ])
+      const other = trustwarden(['config', '--check', '--data', at('whole'), '--port', port])
+      expect(other.code).toBe(0)
+      expect((await fetch(`${service.url}/readyz`)).status).toBe(200)
+    } finally {
+      expect(await service.stop()).toBe(0)
+    }
+  })
+
+  test('warns of what does not keep a start from starting', async () => {
+    const data = copied('warned')
+    const files = { cert: at('cert.pem'), key: at('key.pem') }
+    const authority = await makeAuthority()
+    const tls = ['--tls-cert', files.cert, '--tls-key', files.key]
+    writePair(files, await authority.issue({ days: 5 }))
+    mkdirSync(join(data, 'db', 'kept-1'))
+    const ended = check(data, ...tls, '--free-space-floor', '8000TiB')
+    expect([ended.code, answerOf(ended).holds]).toEqual([0, true])
+    const states = answerOf(ended).findings?.map(({ what, state }) => `${what} ${state}`)
+    expect(states).toEqual([
+      'log warning',
+      'head record ok',
+      'keys ok',
+      'certificate warning',
+      'listener ok',
+      'space warning',
+    ])
+    writePair(files, await authority.issue())
+    expect(findingOf(check(data, ...tls, '--host', '0.0.0.0'), 'listener')).toMatchObject({
+      state: 'warning',
+      advice: 'say with --url which one clients use',
+    })
+    const named = check(data, ...tls, '--url', 'https://tw.example')
+    expect(findingOf(named, 'certificate')).toMatchObject({
+      state: 'warning',
+      advice: 'it does not name tw.example, which --url does',
+    })
+    expect(findingOf(check(data, ...tls, '--url', 'https://localhost'), 'certificate')?.state).toBe(
+      'ok',
+    )
+    writePair(files, await authority.issue({ from: -9, days: -1 }))
+    const late = check(data, ...tls)
+    expect([late.code, findingOf(late, 'certificate')?.state]).toEqual([1, 'failed'])
+  })
+})
