@@ -281,7 +281,12 @@ describe('back-pressure', () => {
     expect(await codeOf(test.submit(say(OWNER, { payload: { pad: 'x'.repeat(9000) } })))).toBe(
       'overloaded',
     )
-    expect(test.log.stats().lanes.normal).toEqual({ submissions: 0, bytes: 0, rejected: 2 })
+    expect(test.log.stats().lanes.normal).toEqual({
+      submissions: 0,
+      bytes: 0,
+      unverified: 0,
+      rejected: 2,
+    })
   })
 
   it('takes the urgent lane while the normal one is full and being prepared', async () => {
