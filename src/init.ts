@@ -43,6 +43,7 @@ import { Authority } from './identity/authority.ts'
 import { writeKeyFile } from './keys.ts'
 import type { FirstStatement } from './ledger/first-batch.ts'
 import { Log } from './ledger/log.ts'
+import { LogKeys } from './ledger/log-keys.ts'
 import { foldSpecs } from './ledger/rebuild.ts'
 import { Database } from './store/database.ts'
 import { syncDirectory } from './store/durable.ts'
@@ -260,10 +261,12 @@ interface Empty {
 async function writeFirstEntries(empty: Empty): Promise<void> {
   const { options, keys, clock, nowMs, database, headRecord } = empty
   const { origin, trustDomain } = options
+  const logKeys = LogKeys.only(keys.signers.log, origin)
   const rules = composeRules({
     origin,
     trustDomain,
     serviceSpki: keys.signers.service.spki,
+    logKeys,
     authority: keys.authority,
     permitSigner: keys.signers.permit,
     policies: {
@@ -275,7 +278,7 @@ async function writeFirstEntries(empty: Empty): Promise<void> {
   const log = await Log.create({
     database,
     headRecord,
-    signer: keys.signers.log,
+    keys: logKeys,
     origin,
     ...rules,
     clock,

@@ -6,7 +6,9 @@ import { ALL_FOLDS, composeRules, readGenesis, type Rules } from './build.ts'
 import { systemClock } from './clock.ts'
 import type { Signer } from './crypto.ts'
 import { databasePath, DirectoryError, type Paths, readDescription } from './directory.ts'
+import { LogKeys } from './ledger/log-keys.ts'
 import { foldSpecs } from './ledger/rebuild.ts'
+import { readRotations } from './ledger/rotations.ts'
 import { rootOf } from './service-keys.ts'
 import { Database } from './store/database.ts'
 import { HeadRecord } from './store/head-record.ts'
@@ -39,6 +41,7 @@ export function keylessRules(genesis: Genesis): Rules {
     origin: genesis.origin,
     trustDomain: genesis.trustDomain,
     serviceSpki: genesis.keys.service,
+    logKeys: new LogKeys(genesis.keys.log, [], readRotations),
     authority: {
       notAfterMs: parseCertificate(rootOf(genesis)).notAfterMs,
       issueSvid: unavailable,

@@ -2,10 +2,10 @@
  * @module `trustwarden audit`: reads a stopped log again and decides everything anew; and `trustwarden rebuild`: drops
  * all folds and builds them again from the entries.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseTrustAnchor, type TrustAnchor } from '@trustwarden/proofs'
+import { parseTrust, type TrustAnchor, trustFor, utf8Encode } from '@trustwarden/proofs'
 import { ALL_FOLDS } from '../build.ts'
 import { withoutSlashes } from '../config.ts'
 import { nativePrimitives } from '../crypto.ts'
@@ -34,7 +34,7 @@ function describe(report: AuditReport): string {
 
 /** See the module. */
 export const audit: Command = {
-  usage: 'audit --data DIR [--head DIR] [--trust ANCHOR] [--scratch DIR] [--json]',
+  usage: 'audit --data DIR [--head DIR] [--trust ANCHOR|FILE] [--scratch DIR] [--json]',
   summary: 'recompute a stopped log from its entries and report the first difference',
   run: async (args, io) => {
     const call = readCall(args, {
@@ -43,9 +43,9 @@ export const audit: Command = {
     })
     const data = withoutSlashes(call.required('data'))
     const trust = call.optional('trust')
-    const anchor = trust === undefined ? undefined : parseTrustAnchor(nativePrimitives, trust)
     const log = await openOffline({ data, head: call.optional('head') ?? `${data}.head` })
     try {
+      const anchor = trust === undefined ? undefined : readAnchor(trust, log.genesis.origin)
       const report = await withScratch(call, (scratch) => auditWith(scratch, log, anchor, io))
       if (report.ok) await log.journals.discard()
       io.out(call.has('json') ? `${JSON.stringify(report)}\n` : describe(report))
@@ -54,6 +54,12 @@ export const audit: Command = {
       await log.close()
     }
   },
+}
+
+/** The anchor of the log: given as it is, or out of a file that holds it or a trust file. */
+function readAnchor(trust: string, origin: string): TrustAnchor {
+  const bytes = trust.startsWith('twtrust') ? utf8Encode(trust) : readFileSync(trust)
+  return trustFor(parseTrust(nativePrimitives, bytes), origin).anchor
 }
 
 /** Runs `use` with an empty store on a directory of its own, which is gone afterwards. */
@@ -89,6 +95,7 @@ async function auditWith(
       handlers: log.rules.handlers,
       folds: ALL_FOLDS,
       principals: log.rules.principals,
+      rotations: log.rules.rotations,
       scratch,
       verifier,
       onProgress: progress.tell,

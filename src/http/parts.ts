@@ -32,6 +32,10 @@ export interface HttpParts {
   readonly roots: readonly Uint8Array[]
   readonly openReads: boolean
   readonly wellKnown: JsonObject
+  /** The service's public keys but the log key, which changes. */
+  readonly publicKeys: JsonObject
+  /** Proofs of the rotations of the log key, as a file (FORMAT §13.3). */
+  readonly rotations: { file(): Uint8Array }
   /** SPIFFE trust bundle document. */
   readonly spiffeBundle: object
   /** Where clients reach this service, once it listens. */
