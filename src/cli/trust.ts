@@ -24,8 +24,8 @@ import { anchorPath, DirectoryError, trustPath } from '../directory.ts'
 import { type Call, type Command, type ExitCode, type Io, readCall, UsageError } from './command.ts'
 
 const UPDATE_USAGE =
-  'trust update --trust OLD [--url URL [--origin O] | --rotations FILE] ' +
-  '[--successor ANCHOR --genesis RECEIPT] [--out FILE]'
+  'trust update --trust OLD (--url URL [--origin O] | --rotations FILE) [--out FILE]\n' +
+  '       trustwarden trust update --trust OLD --successor ANCHOR|FILE (--url URL | --genesis RECEIPT) [--out FILE]'
 
 /** See the module. */
 export const trust: Command = {
@@ -83,7 +83,10 @@ async function update(args: readonly string[], io: Io): Promise<ExitCode> {
     values: ['trust', 'url', 'origin', 'rotations', 'successor', 'genesis', 'out'],
   })
   const old = parseTrust(p, utf8Encode(readGiven(call.required('trust'))))
-  const text = formatTrust(p, withSuccessor(call, await withRotations(call, old)))
+  const successor = call.optional('successor')
+  const followed =
+    successor === undefined ? withRotations(call, old) : withSuccessor(call, old, successor)
+  const text = formatTrust(p, await followed)
   const out = call.optional('out')
   if (out === undefined) io.out(text)
   else {
@@ -97,27 +100,37 @@ async function update(args: readonly string[], io: Io): Promise<ExitCode> {
 
 /** Follows the rotations of a file, or those that the service shows: both are proofs, wherever they come from. */
 async function withRotations(call: Call, old: Trust): Promise<Trust> {
-  const [url, file] = [call.optional('url'), call.optional('rotations')]
-  if (url !== undefined && file !== undefined)
-    throw new UsageError('--url and --rotations are both given: one is needed')
+  const file = oneOf(call, 'rotations')
   if (file !== undefined) return followRotations(p, new Uint8Array(readFileSync(file)), old)
-  if (url === undefined) return old
   const origin = call.optional('origin')
   const client = await TrustWarden.connect({
-    url,
+    url: call.required('url'),
     trust: formatTrust(p, old),
     ...(origin === undefined ? {} : { origin }),
   })
   return client.followRotations()
 }
 
-function withSuccessor(call: Call, old: Trust): Trust {
-  const successor = call.optional('successor')
-  if (successor === undefined) return old
-  const receipt = parseReceipt(new Uint8Array(readFileSync(call.required('genesis'))))
-  const next = parseTrust(p, utf8Encode(readGiven(successor))).logs.at(-1)
-  if (next === undefined) throw new UsageError('--successor names no log')
-  return followSuccessor(p, old, next.anchor, receipt.entry)
+/** Follows a log to the successor whose anchor is given: its genesis is shown by the service, or by a receipt. */
+async function withSuccessor(call: Call, old: Trust, given: string): Promise<Trust> {
+  const text = readGiven(given)
+  const log = parseTrust(p, utf8Encode(text)).logs.find(({ end }) => end === undefined)
+  if (log === undefined) throw new UsageError('--successor names no log that goes on')
+  const file = oneOf(call, 'genesis')
+  if (file !== undefined) {
+    const { entry } = parseReceipt(new Uint8Array(readFileSync(file)))
+    return followSuccessor(p, old, log.anchor, entry)
+  }
+  const { genesisEntry } = await TrustWarden.connect({ url: call.required('url'), trust: text })
+  return followSuccessor(p, old, log.anchor, genesisEntry)
+}
+
+/** The flag, if the service is not asked instead. @throws UsageError if neither or both are given */
+function oneOf(call: Call, flag: 'rotations' | 'genesis'): string | undefined {
+  const [url, file] = [call.optional('url'), call.optional(flag)]
+  if ((url === undefined) === (file === undefined))
+    throw new UsageError(`one of --url and --${flag} is needed`)
+  return file
 }
 
 /** An anchor given as it is, or the file that holds it or a trust file. */

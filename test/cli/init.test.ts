@@ -138,7 +138,7 @@ describe('trust show', () => {
     for (const [args, code, message] of [
       [['trust', 'show'], 2, '--data is missing'],
       [['trust', 'hide', 'x'], 2, 'show or update is needed'],
-      [['trust'], 2, 'operands are needed'],
+      [['trust'], 2, 'show or update is needed'],
       [['trust', 'show', 'twtrust1,x'], 2, 'malformed'],
       [['trust', 'show', '--data', at('nothing')], 1, 'holds no log that init finished'],
       [['trust', 'show', 'twtrust1,x', '--data', at('nothing')], 2, 'both given'],
