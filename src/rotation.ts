@@ -57,7 +57,7 @@ export async function proposeRotation(options: RotationOptions): Promise<Rotatio
   if (formatVkey(headKey(oldSigner, origin)) !== formatVkey(old))
     throw new DirectoryError(`${pathOf(old)} is not the log key in force, ${formatVkey(old)}`)
   if (existsSync(out)) throw new DirectoryError(`${out} exists: nothing is overwritten`)
-  const until = (await readHeadRecord(head)).size + overlap
+  const until = (await readHeadRecord(head, origin)).size + overlap
   const key = generateKey('EdDSA')
   const newSigner = signerFromPrivateKey(key)
   const next = headKey(newSigner, origin)

@@ -17,6 +17,7 @@ import {
   formatTrust,
   parseTrust,
   parseTrustAnchor,
+  ProofError,
   type Trust,
   type TrustedKey,
   type TrustedLog,
@@ -39,11 +40,18 @@ export function keyRanges(
   }))
 }
 
-/** What the trust file beside the data says, or undefined if there is none. @throws ProofError */
+/** What the trust file beside the data says, or undefined if there is none. @throws DirectoryError */
 export function readTrustFile(data: string): Trust | undefined {
   const path = trustPath(data)
   if (!existsSync(path)) return undefined
-  return parseTrust(nativePrimitives, readFileSync(path))
+  try {
+    return parseTrust(nativePrimitives, readFileSync(path))
+  } catch (cause) {
+    if (!(cause instanceof ProofError)) throw cause
+    // Of a log that succeeds none it is derived; of a successor it says where the predecessor ended, and nothing else does.
+    const way = 'put a copy back; if the log succeeds none, remove it, and the next start writes it'
+    throw new DirectoryError(`${path} is no trust file: ${way}`, { cause })
+  }
 }
 
 /**

@@ -36,7 +36,7 @@ export async function readSuccession(call: Call): Promise<Succeeds | undefined> 
   const trust = parseTrust(p, bytes)
   const { origin, size, root } = openTrustedHead(p, trust, new Uint8Array(readFileSync(file)))
   const head = { origin, size, root }
-  const recorded = record === undefined ? undefined : await readHeadRecord(record)
+  const recorded = record === undefined ? undefined : await readHeadRecord(record, origin)
   const lost = recorded === undefined ? undefined : lostBetween(head, recorded)
   return { head, trust, lost, lines: describe(head, recorded, lost) }
 }

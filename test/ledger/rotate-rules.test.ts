@@ -12,12 +12,14 @@ import {
   toHex,
 } from '@trustwarden/proofs'
 import type { JsonObject } from '@trustwarden/proofs'
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { nativePrimitives } from '../../src/crypto.ts'
 import { findKeyHolder } from '../../src/identity/agents.ts'
 import { headKey } from '../../src/ledger/head-note.ts'
 import { LogKeys, signersAt } from '../../src/ledger/log-keys.ts'
 import { readRotations } from '../../src/ledger/rotations.ts'
+import { keyRanges } from '../../src/trust-file.ts'
 import { entryOf, resultOf, RuleLog } from '../support/rule-harness.ts'
 import type { Outcome } from '../support/rule-harness.ts'
 import { at, party } from '../support/rule-party.ts'
@@ -223,6 +225,31 @@ describe('the keys of a head', () => {
       [3],
     ])
     await log.close()
+  })
+
+  it('give each size exactly one key that an updated verifier trusts, the one in force', () => {
+    const [first, ...later] = Array.from({ length: 6 }, () => keyOf(party('service')))
+    if (first === undefined) throw new Error('no key')
+    const step = fc.tuple(fc.nat(3000), fc.integer({ min: 1024, max: 9000 }))
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 5 }), fc.nat(20_000), (steps, size) => {
+        let index = 0
+        const rotations = steps.map(([gap, overlap], n) => {
+          index += gap + 1
+          const old = n === 0 ? first : at(later, n - 1)
+          return { index, old, new: at(later, n), until: index + overlap }
+        })
+        const signers = signersAt(first, rotations, size)
+        const trusted = keyRanges(first, rotations).filter(
+          ({ from, to }) => size >= from && (to === null || size <= to),
+        )
+        expect(trusted.map(({ key }) => key)).toEqual(signers.slice(0, 1))
+        expect(new Set(signers.map(formatVkey)).size).toBe(signers.length)
+        // Whoever has the trust of one key before still opens the head within the overlap.
+        const overlapping = rotations.filter((one) => one.index < size && size <= one.until)
+        expect(signers).toHaveLength(1 + overlapping.length)
+      }),
+    )
   })
 
   it('have to be held before anything is signed', async () => {
