@@ -54,7 +54,7 @@ export function openLogKeys(keys: string, options: LogSignersOptions): LogKeys {
       onWarning(`${error.message}: a log key that cannot come in force as it is: remove it`)
     }
   }
-  return new LogKeys(first, signers, readRotations)
+  return new LogKeys(first, signers, readRotations, (key) => existsSync(pathOf(key)))
 }
 
 function openSigner(path: string, passphrase: string | undefined): Signer {

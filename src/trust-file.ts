@@ -40,6 +40,26 @@ export function keyRanges(
   }))
 }
 
+/** Where a trust disagrees with the ranges of a log's keys as its entries give them, in words; it may know fewer keys. */
+export function rangeDisagreement(
+  trusted: readonly TrustedKey[],
+  actual: readonly TrustedKey[],
+): string | undefined {
+  for (const [at, { key, from, to }] of trusted.entries()) {
+    const own = actual[at]
+    const isLast = at === trusted.length - 1
+    const same =
+      own !== undefined &&
+      equalBytes(own.key.publicKey, key.publicKey) &&
+      own.from === from &&
+      (own.to === to || (isLast && to === null))
+    if (same) continue
+    const says = own === undefined ? 'no such key' : `sizes ${own.from} to ${own.to ?? 'now'}`
+    return `the trust gives log key ${at} sizes ${from} to ${to ?? 'now'}, the entries give ${says}`
+  }
+  return undefined
+}
+
 /** What the trust file beside the data says, or undefined if there is none. @throws DirectoryError */
 export function readTrustFile(data: string): Trust | undefined {
   const path = trustPath(data)

@@ -5,18 +5,20 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseTrust, type TrustAnchor, trustFor, utf8Encode } from '@trustwarden/proofs'
+import { parseTrust, type TrustedLog, trustFor, utf8Encode } from '@trustwarden/proofs'
 import { ALL_FOLDS } from '../build.ts'
 import { withoutSlashes } from '../config.ts'
 import { nativePrimitives } from '../crypto.ts'
 import { databasePath, readDescription } from '../directory.ts'
 import { type AuditReport, audit as runAudit } from '../ledger/audit.ts'
 import { type RebuildOptions, type RebuildReport, rebuildFolds } from '../ledger/rebuild.ts'
+import { CommittedView } from '../ledger/state.ts'
 import { VerifyPool } from '../ledger/verify-pool.ts'
 import { type OfflineLog, openOffline } from '../offline.ts'
 import { HeadRecord } from '../store/head-record.ts'
 import { openKeepingJournals } from '../store/journals.ts'
 import { LevelStore } from '../store/level-store.ts'
+import { keyRanges, rangeDisagreement } from '../trust-file.ts'
 import { type Call, type Command, type Io, readCall } from './command.ts'
 import { startProgress } from './progress.ts'
 
@@ -45,8 +47,8 @@ export const audit: Command = {
     const trust = call.optional('trust')
     const log = await openOffline({ data, head: call.optional('head') ?? `${data}.head` })
     try {
-      const anchor = trust === undefined ? undefined : readAnchor(trust, log.genesis.origin)
-      const report = await withScratch(call, (scratch) => auditWith(scratch, log, anchor, io))
+      const trusted = trust === undefined ? undefined : readTrusted(trust, log.genesis.origin)
+      const report = await withScratch(call, (scratch) => auditWith(scratch, log, trusted, io))
       if (report.ok) await log.journals.discard()
       io.out(call.has('json') ? `${JSON.stringify(report)}\n` : describe(report))
       return report.ok ? 0 : 1
@@ -56,10 +58,10 @@ export const audit: Command = {
   },
 }
 
-/** The anchor of the log: given as it is, or out of a file that holds it or a trust file. */
-function readAnchor(trust: string, origin: string): TrustAnchor {
+/** What is trusted of the log: its anchor as it is, or a file that holds it or a trust file. */
+function readTrusted(trust: string, origin: string): TrustedLog {
   const bytes = trust.startsWith('twtrust') ? utf8Encode(trust) : readFileSync(trust)
-  return trustFor(parseTrust(nativePrimitives, bytes), origin).anchor
+  return trustFor(parseTrust(nativePrimitives, bytes), origin)
 }
 
 /** Runs `use` with an empty store on a directory of its own, which is gone afterwards. */
@@ -80,18 +82,18 @@ async function withScratch<T>(call: Call, use: (scratch: LevelStore) => Promise<
 async function auditWith(
   scratch: LevelStore,
   log: OfflineLog,
-  anchor: TrustAnchor | undefined,
+  trusted: TrustedLog | undefined,
   io: Io,
 ): Promise<AuditReport> {
   const progress = startProgress(io, 'audit')
   const verifier = new VerifyPool()
   try {
-    return await runAudit({
+    const report = await runAudit({
       database: log.database,
       headRecord: log.headRecord,
       origin: log.genesis.origin,
-      key: anchor?.key ?? log.genesis.keys.log,
-      genesis: anchor?.genesisHash ?? log.hash,
+      key: trusted?.anchor.key ?? log.genesis.keys.log,
+      genesis: trusted?.anchor.genesisHash ?? log.hash,
       handlers: log.rules.handlers,
       folds: ALL_FOLDS,
       principals: log.rules.principals,
@@ -100,10 +102,24 @@ async function auditWith(
       verifier,
       onProgress: progress.tell,
     })
+    return report.ok ? withRanges(report, log, trusted) : report
   } finally {
     progress.end()
     await verifier.close()
   }
+}
+
+/** Holds the sizes for which the auditor trusts each key against the rotations, which the audit decided anew. */
+function withRanges(
+  report: AuditReport,
+  { database, genesis, rules }: OfflineLog,
+  trusted: TrustedLog | undefined,
+): AuditReport {
+  const rotations = rules.rotations(new CommittedView(database, database.size, 0))
+  const actual = keyRanges(genesis.keys.log, rotations)
+  const message = trusted && rangeDisagreement(trusted.keys, actual)
+  if (message === undefined) return report
+  return { ...report, ok: false, difference: { check: 'head', message } }
 }
 
 /** See the module. */

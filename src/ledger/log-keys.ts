@@ -40,13 +40,17 @@ export class LogKeys {
   readonly first: NoteKey
   readonly #signers: ReadonlyMap<string, Signer>
   readonly #rotations: RotationReader
+  readonly #isKept: (key: NoteKey) => boolean
 
+  /** @param isKept - Whether a later start will find the key too: one that is in memory alone is not put in force. */
   constructor(
     first: NoteKey,
     signers: readonly Signer[],
     rotations: RotationReader = NO_ROTATIONS,
+    isKept: (key: NoteKey) => boolean = () => true,
   ) {
     this.first = first
+    this.#isKept = isKept
     this.#signers = new Map(signers.map((one) => [formatVkey(headKey(one, first.name)), one]))
     this.#rotations = rotations
   }
@@ -61,9 +65,9 @@ export class LogKeys {
     return signersAt(this.first, this.#rotations(state), size)
   }
 
-  /** Whether this process can sign with a key. */
+  /** Whether this process can sign with a key, and the next one too. */
   holds(key: NoteKey): boolean {
-    return this.#signers.has(formatVkey(key))
+    return this.#signers.has(formatVkey(key)) && this.#isKept(key)
   }
 
   /**
@@ -88,7 +92,7 @@ export class LogKeys {
 
   /** Demands that the next head can be signed. @throws {LedgerError} `log_key_missing` */
   checkNext(state: Pick<State, 'get'>, size: number): void {
-    const missing = this.at(state, size + 1).find((key) => !this.holds(key))
+    const missing = this.at(state, size + 1).find((key) => !this.#signers.has(formatVkey(key)))
     if (missing === undefined) return
     const vkey = formatVkey(missing)
     throw new LedgerError('log_key_missing', `the log key ${vkey} signs the next heads`)

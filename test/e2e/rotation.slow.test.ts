@@ -139,6 +139,11 @@ describe('operators put it in force', () => {
   })
 
   test('with the second: from then on both keys sign, over a kill too', async () => {
+    // A key that is in memory alone is not put in force: no later start would find it.
+    const file = newKeyFile()
+    renameSync(file, `${file}.away`)
+    expect(activate(log.operators[1]).err).toContain('key_not_held')
+    renameSync(`${file}.away`, file)
     expect(activate(log.operators[1]).out).toContain('effective')
     expect(await signatures()).toBe(2)
     rmSync(join(log.data, 'trust.json'))
@@ -236,7 +241,17 @@ describe('afterwards', () => {
     expect(service.stderr()).toContain('destroy it')
     await service.stop('SIGTERM')
     rmSync(join(log.keys, 'log.key'))
-    expect(runCli(['audit', '--data', log.data, '--trust', log.anchor])).toContain('holds')
+    const audit = (trust: string) => trustwarden(['audit', '--data', log.data, '--trust', trust])
+    for (const trust of [log.anchor, updated]) expect(audit(trust).out).toContain('holds')
+    const shifted = path('shifted.json')
+    const file = JSON.parse(readFileSync(updated, 'utf8')) as {
+      logs: [{ keys: { from: number; to: number | null }[] }]
+    }
+    const moved = file.logs[0].keys.map((key, at) =>
+      at === 0 ? { ...key, to: 900 } : { ...key, from: 901 },
+    )
+    writeFileSync(shifted, JSON.stringify({ ...file, logs: [{ ...file.logs[0], keys: moved }] }))
+    expect(audit(shifted).out).toContain('the trust gives log key 0 sizes 0 to 900')
     service = await startService(log)
     const again = path('again.json')
     runCli(['keys', 'rotate-log', '--data', log.data, '--out', again])
