@@ -74,6 +74,17 @@ export function readTrustFile(data: string): Trust | undefined {
   }
 }
 
+/** The text of the trust file beside the data, or of the anchor where that says all. */
+export function readTrustText(data: string): string {
+  const path = existsSync(trustPath(data)) ? trustPath(data) : anchorPath(data)
+  try {
+    return readFileSync(path, 'utf8').trim()
+  } catch (cause) {
+    const message = `there is no ${path}: ${data} holds no log that init finished`
+    throw new DirectoryError(message, { cause })
+  }
+}
+
 /**
  * Writes the trust file of a log as its rotations make it, if it does not say so already. A log that was never rotated and
  * succeeds none has none: its anchor says all.

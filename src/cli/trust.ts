@@ -3,7 +3,7 @@
  * log key, and when a log goes on in a successor. Nothing in an update is believed: each step is proven under what is
  * trusted already.
  */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import {
   followRotations,
   followSuccessor,
@@ -20,7 +20,7 @@ import {
 } from '@trustwarden/proofs'
 import { TrustWarden } from 'trustwarden'
 import { nativePrimitives as p } from '../crypto.ts'
-import { anchorPath, DirectoryError, trustPath } from '../directory.ts'
+import { readTrustText } from '../trust-file.ts'
 import { type Call, type Command, type ExitCode, type Io, readCall, UsageError } from './command.ts'
 
 const UPDATE_USAGE =
@@ -44,7 +44,7 @@ function show(args: readonly string[], io: Io): ExitCode {
   const [given] = call.operands
   if (given !== undefined && call.optional('data') !== undefined)
     throw new UsageError('--data and an anchor are both given: one is needed')
-  const text = given === undefined ? readOwn(call.required('data')) : readGiven(given)
+  const text = given === undefined ? readTrustText(call.required('data')) : readGiven(given)
   const { logs } = parseTrust(p, utf8Encode(text))
   if (call.has('json')) io.out(`${JSON.stringify(describeJson(text, logs))}\n`)
   else io.out(given === undefined ? `${text}\n` : logs.map(describe).join('\n'))
@@ -136,15 +136,4 @@ function oneOf(call: Call, flag: 'rotations' | 'genesis'): string | undefined {
 /** An anchor given as it is, or the file that holds it or a trust file. */
 function readGiven(text: string): string {
   return text.startsWith('twtrust') ? text : readFileSync(text, 'utf8').trim()
-}
-
-function readOwn(data: string): string {
-  const path = existsSync(trustPath(data)) ? trustPath(data) : anchorPath(data)
-  try {
-    return readFileSync(path, 'utf8').trim()
-  } catch (error) {
-    throw new DirectoryError(`there is no ${path}: ${data} holds no log that init finished`, {
-      cause: error,
-    })
-  }
 }

@@ -4,8 +4,8 @@
  */
 import { equalBytes, formatRotations } from '@trustwarden/proofs'
 import type { RotationProof } from '@trustwarden/proofs'
-import { BATCH_SUBMISSIONS_MAX } from './writer.ts'
 import { LedgerError } from './errors.ts'
+import type { Rotation } from './log-keys.ts'
 import type { LogReader } from './reader.ts'
 import { ROTATE_KIND, readRotations } from './rotations.ts'
 
@@ -21,23 +21,28 @@ export class RotationProofs {
     this.#reader = reader
   }
 
-  /** The file of all rotations of the log so far (FORMAT §13.3). */
+  /** The file of the rotations of the log so far, up to the first that cannot be proven (FORMAT §13.3). */
   file(): Uint8Array {
-    return formatRotations(readRotations(this.#reader.view()).map(({ index }) => this.#of(index)))
+    const proofs: RotationProof[] = []
+    for (const rotation of readRotations(this.#reader.view())) {
+      const proof = this.#of(rotation)
+      if (proof === undefined) break
+      proofs.push(proof)
+    }
+    return formatRotations(proofs)
   }
 
-  #of(index: number): RotationProof {
-    const known = this.#proofs.get(index)
-    if (known !== undefined) return known
-    const made = prove(this.#reader, index)
-    this.#proofs.set(index, made)
+  #of(rotation: Rotation): RotationProof | undefined {
+    const made = this.#proofs.get(rotation.index) ?? prove(this.#reader, rotation)
+    if (made !== undefined) this.#proofs.set(rotation.index, made)
     return made
   }
 }
 
-/** Under the head of the batch that holds it, which the old key has signed: no batch reaches beyond the overlap. */
-function prove(reader: LogReader, index: number): RotationProof {
-  const head = headAbove(reader, index)
+/** Under the first head that holds it: the old key has signed it, since no batch reaches beyond the overlap. */
+function prove(reader: LogReader, { index, until }: Rotation): RotationProof | undefined {
+  const head = headAbove(reader, index, until)
+  if (head === undefined) return undefined
   const prover = reader.prover(head.size)
   const entries = needed(reader, index).map((one) => {
     const { entry, path } = reader.receipt(one, head, prover)
@@ -46,12 +51,18 @@ function prove(reader: LogReader, index: number): RotationProof {
   return { head: head.note, entries }
 }
 
-function headAbove(reader: LogReader, index: number): ReturnType<LogReader['head']> {
-  for (let size = index + 1; size <= index + BATCH_SUBMISSIONS_MAX; size++) {
+/** Only a log that was recovered from a mirror has batches without a head, perhaps all of an overlap. */
+function headAbove(
+  reader: LogReader,
+  index: number,
+  until: number,
+): ReturnType<LogReader['headAt']> {
+  const last = Math.min(until, reader.head().size)
+  for (let size = index + 1; size <= last; size++) {
     const head = reader.headAt(size)
     if (head !== undefined) return head
   }
-  throw new LedgerError('state_damaged', `no batch ends above entry ${index}`)
+  return undefined
 }
 
 /** Genesis, every enrolment of an operator, and the signatures of the proposal: all are in the chain of the log. */
