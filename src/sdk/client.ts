@@ -94,6 +94,7 @@ export class TrustWarden {
   #trust: Trust
   /** Whether a head was signed by a key that is not trusted yet, as both sign after a rotation. */
   #isRotated = false
+  #notedHead = ''
   readonly #base: URL
   readonly #transport: Transport
 
@@ -300,6 +301,9 @@ export class TrustWarden {
 
   /** Remembers that a head has a signature in the log's name by a key that is not known yet. */
   #noteSigners(note: string): void {
+    // The receipts of one answer share a head.
+    if (note === this.#notedHead) return
+    this.#notedHead = note
     const known = trustFor(this.#trust, this.origin).keys.map(({ key }) => key)
     const isUnknown = ({ name, keyId }: NoteSignature) =>
       name === this.origin && !known.some((key) => equalBytes(key.keyId, keyId))
