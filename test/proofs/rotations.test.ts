@@ -6,11 +6,16 @@
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { utf8Encode } from '../../proofs/bytes.ts'
+import { toBase64url, utf8Encode } from '../../proofs/bytes.ts'
+import { verifyEvidence } from '../../proofs/evidence.ts'
+import { explainEvidence } from '../../proofs/explain.ts'
 import { jsonObject, jsonString, parseJson } from '../../proofs/json.ts'
 import { followRotations, formatRotations, parseRotations } from '../../proofs/rotations.ts'
-import { formatTrust, parseTrust } from '../../proofs/trust.ts'
+import { formatTrust, parseTrust, type TrustedLog } from '../../proofs/trust.ts'
+import { make } from '../../proofs/vectors/generate-bundle.ts'
+import { anchorOf } from '../../proofs/vectors/generate-story.ts'
 import { nativePrimitives as p } from '../../src/crypto.ts'
+import { logSigner } from '../support/note-signer.ts'
 import { codeOf, flipBit } from '../support/proof-code.ts'
 
 const vector = new URL('../../proofs/vectors/rotations/ok-two.json', import.meta.url)
@@ -66,5 +71,44 @@ describe('a file of rotations', () => {
         expect(outcomeOf(utf8Encode(any))).toMatch(/^(malformed|version_unknown|not_canonical)$/)
       }),
     )
+  })
+})
+
+describe('beside another log', () => {
+  const elsewhere = logSigner('other.example/logs/main', 1).key
+  const [own] = trust.logs
+  if (own === undefined) throw new Error('no log')
+  const other: TrustedLog = {
+    origin: elsewhere.name,
+    anchor: { ...own.anchor, key: elsewhere },
+    keys: [{ key: elsewhere, from: 0, to: null }],
+  }
+
+  test('the rotations of one leave the other as it is', () => {
+    const both = followRotations(p, file, { logs: [other, own] })
+    expect(both.logs).toEqual([other, followRotations(p, file, trust).logs[0]])
+  })
+
+  test('a key that has an end by the trust is not rotated', () => {
+    const keys = own.keys.map((key) => ({ ...key, to: 1_000_000 }))
+    const closed = { logs: [{ ...own, keys }] }
+    expect(codeOf(() => followRotations(p, file, closed))).toBe('key_mismatch')
+  })
+
+  test('evidence of a successor says which log it succeeds, and holds where that ended so', () => {
+    const end = { size: 5, root: new Uint8Array(32).fill(5) }
+    const predecessor = { origin: other.origin, size: end.size, root: toBase64url(end.root) }
+    const { story, text } = make({ payload: { genesis: { predecessor } } })
+    const { logs } = parseTrust(p, utf8Encode(anchorOf(story)))
+    const verify = (more: readonly TrustedLog[]) =>
+      verifyEvidence(p, utf8Encode(text), { logs: [...logs, ...more] })
+    const report = verify([{ ...other, end }])
+    expect(report.predecessor).toEqual(predecessor)
+    expect(explainEvidence(report).replaceAll('\n', ' ')).toContain(
+      `The log succeeds ${other.origin}, which ended at size 5`,
+    )
+    for (const more of [[], [other]]) expect(verify(more).predecessor).toEqual(predecessor)
+    const elsewhereEnded = [{ ...other, end: { ...end, size: 6 } }]
+    expect(codeOf(() => verify(elsewhereEnded))).toBe('trust_mismatch')
   })
 })
