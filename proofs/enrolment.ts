@@ -141,7 +141,7 @@ export interface EffectiveRotation extends KeyRotation {
  *
  * @throws {ProofError} `link_missing` if none is shown, or not all that made it effective; `outcome_mismatch` for one that
  *   lies too near to its `until`; else as `parseKeyRotate` and `verifyStatement`.
- * @see FORMAT §6, §11.5
+ * @see FORMAT §6, §11.7
  */
 export function findRotation(
   p: Primitives,

@@ -1,6 +1,6 @@
 /**
- * @module The links of entries: which subjects an entry must link, and whether links of several entries agree. A link
- * is only as good as the log that wrote it; two that contradict each other show that it lied (FORMAT §5.3, §6).
+ * @module The links and times of entries: which subjects an entry must link, and whether those of several entries agree.
+ * A link is only as good as the log that wrote it; two that contradict each other show that it lied (FORMAT §5.3, §6).
  */
 import { equalBytes } from './bytes.ts'
 import type { Entry } from './entry.ts'
@@ -49,6 +49,21 @@ export function checkIssuanceLinks(
   checkSubjects(at, subjects)
   // An instance is issued once: nothing of it lies in the log before.
   check(at.entry.links[0]?.seq === 0, 'chain_mismatch', `entry ${at.index}: used before`)
+}
+
+/**
+ * Demands that ledger time does not decrease.
+ *
+ * @param placed - Ascending by index.
+ * @throws {ProofError} `outcome_mismatch`
+ * @see FORMAT §5.3
+ */
+export function checkTimes(placed: readonly PlacedEntry[]): void {
+  let latest = 0
+  for (const { index, entry } of placed) {
+    check(entry.timeMs >= latest, 'outcome_mismatch', `entry ${index}: ledger time goes back`)
+    latest = entry.timeMs
+  }
 }
 
 /**

@@ -20,7 +20,7 @@ export const PROOF_ERRORS = {
   key_mismatch: 'the key is not the one that the claim names',
   signature_invalid: 'the signature does not verify',
   // Merkle tree and heads.
-  inclusion_mismatch: 'the inclusion proof does not lead to the root',
+  inclusion_mismatch: 'the inclusion or range proof does not lead to the root',
   consistency_mismatch: 'the consistency proof does not connect the two roots',
   root_mismatch: 'two heads of one size have different roots',
   origin_mismatch: 'the head or statement is for another log',

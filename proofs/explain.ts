@@ -167,8 +167,12 @@ function wrap(line: string): readonly string[] {
   return [...lines, rest]
 }
 
-/** Text from an agent may hold anything: a terminal is shown nothing that moves its cursor or turns its text around. */
-function printable(text: string): string {
+/**
+ * Text as a terminal may show it: whoever wrote it, nothing in it moves the cursor or turns other text around.
+ *
+ * @returns The same with control and format characters as `\u{…}`.
+ */
+export function printable(text: string): string {
   return text.replace(
     /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
     (character) => `\\u{${Number(character.codePointAt(0)).toString(16)}}`,

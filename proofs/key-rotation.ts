@@ -1,7 +1,7 @@
 /**
  * @module The rotation of a log's key: a proposal of operators, over which the old key and the new one have signed. Both
  * sign CBOR, which begins with a byte that no UTF-8 text begins with, so that neither signature is ever one of a head, nor
- * a head's one of a rotation (FORMAT §11.5).
+ * a head's one of a rotation (FORMAT §11.7).
  */
 import { encodeCbor } from './cbor.ts'
 import { bytes, choice, integer, parsed } from './claims.ts'
@@ -31,7 +31,7 @@ export interface KeyRotation {
   readonly until: number
 }
 
-/** The bytes that the old key and the new one sign. @see FORMAT §11.5 */
+/** The bytes that the old key and the new one sign. @see FORMAT §11.7 */
 export function rotationInput({ old, new: next, until }: KeyRotation): Uint8Array {
   return encodeCbor([ROTATION_DOMAIN, 'log', formatVkey(old), formatVkey(next), until])
 }
@@ -41,7 +41,7 @@ export function rotationInput({ old, new: next, until }: KeyRotation): Uint8Arra
  *
  * @throws {ProofError} `origin_mismatch` for a key that is named for another log; `algorithm_unsupported` for one that is
  *   not the key of a log; `claim_invalid` if both are one; `signature_invalid`; else as `readPayload`.
- * @see FORMAT §6, §11.5
+ * @see FORMAT §6, §11.7
  */
 export function parseKeyRotate(p: Primitives, statement: Statement): KeyRotation {
   const vkey = parsed((text) => parseVkey(p, text))

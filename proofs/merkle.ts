@@ -36,11 +36,15 @@ export const INCLUSION_PATH_MAX = 53
 
 const CONSISTENCY_PATH_MAX = INCLUSION_PATH_MAX + 1
 const LEAF_PREFIX = Uint8Array.of(0)
+/** Where an entry gets its prefix, which stays there: nothing waits between writing and hashing. */
+const leaf = new Uint8Array(16_384)
 const NODE_PREFIX = Uint8Array.of(1)
 
 /** Hashes an entry to its leaf: SHA-256(0x00 ‖ entry). @see RFC 9162 §2.1.1 */
 export function leafHash(p: Primitives, entry: Uint8Array): Hash {
-  return p.sha256(concatBytes(LEAF_PREFIX, entry))
+  if (entry.length >= leaf.length) return p.sha256(concatBytes(LEAF_PREFIX, entry))
+  leaf.set(entry, 1)
+  return p.sha256(leaf.subarray(0, 1 + entry.length))
 }
 
 /** Hashes two nodes to their parent: SHA-256(0x01 ‖ left ‖ right). @see RFC 9162 §2.1.1 */

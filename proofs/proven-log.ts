@@ -5,7 +5,7 @@
  */
 import { equalBytes, utf8Encode } from './bytes.ts'
 import { decodeEntry, type Entry, parseEntryStatement } from './entry.ts'
-import { checkLinks, checkSubjects, type PlacedEntry } from './entry-links.ts'
+import { checkLinks, checkSubjects, checkTimes, type PlacedEntry } from './entry-links.ts'
 import { check, ProofError, type ProofErrorCode } from './errors.ts'
 import type { EvidenceBundle } from './evidence-bundle.ts'
 import { type Genesis, parseGenesis } from './genesis.ts'
@@ -149,12 +149,4 @@ export function openGenesis(p: Primitives, statement: Statement, anchor: TrustAn
 function checkPredecessor({ predecessor }: Genesis, { logs }: Trust): void {
   const old = logs.find(({ origin }) => origin === predecessor?.origin)
   if (old !== undefined && predecessor !== null) checkEnd(old, predecessor)
-}
-
-function checkTimes(placed: readonly PlacedEntry[]): void {
-  let latest = 0
-  for (const { index, entry } of placed) {
-    check(entry.timeMs >= latest, 'outcome_mismatch', `entry ${index}: ledger time goes back`)
-    latest = entry.timeMs
-  }
 }

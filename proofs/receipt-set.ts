@@ -29,7 +29,7 @@ const ENTRY_TEXT_MAX = Math.ceil((ENTRY_LENGTH_MAX * 4) / 3)
  *
  * @param statements - Of each receipt: the statement's bytes that whoever reads the set has, or undefined. It is left out
  *   of the entry where the entry holds these very bytes.
- * @see FORMAT §11.4
+ * @see FORMAT §11.6
  */
 export function receiptSetObject(
   receipts: readonly Receipt[],
@@ -58,7 +58,7 @@ export function receiptSetObject(
  * @param statements - Of each receipt, the bytes of the statement that was sent.
  * @throws {ProofError} `version_unknown`; `too_large`; `not_canonical` for a node or a head that is not where it is used
  *   first; `malformed` for everything else.
- * @see FORMAT §11.4
+ * @see FORMAT §11.6
  */
 export function expandReceipts(
   value: JsonValue | undefined,

@@ -7,15 +7,15 @@
  */
 import {
   createPublicKey,
-  hash as oneShotHash,
   createPrivateKey,
   generateKeyPairSync,
   sign as signBytes,
   verify as verifyBytes,
 } from 'node:crypto'
 import type { JsonWebKey, KeyObject } from 'node:crypto'
-import type { Hash, Primitives } from '@trustwarden/proofs'
+import type { Primitives } from '@trustwarden/proofs'
 import { KeyError } from './keys.ts'
+import { sha256 } from './sha256.ts'
 
 /** The two signature algorithms of the service, by their JOSE names (RFC 7518 §3.4, RFC 8037 §3.1). */
 export type SignatureAlgorithm = 'EdDSA' | 'ES256'
@@ -155,12 +155,6 @@ const p256Keys = new KeyCache((bytes) =>
     format: 'jwk',
   }),
 )
-
-function sha256(data: Uint8Array): Hash {
-  // A plain Uint8Array: a Buffer's slice() is a view where everybody else's is a copy.
-  const digest = oneShotHash('sha256', data, 'buffer')
-  return new Uint8Array(digest.buffer, digest.byteOffset, digest.byteLength)
-}
 
 function ed25519Verify(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
   if (publicKey.length !== 32 || signature.length !== 64) return false

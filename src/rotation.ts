@@ -1,6 +1,6 @@
 /**
  * @module Making a new log key beside the one in force, and what both sign of the change: the proposal that operators then
- * sign (FORMAT §11.5). The log's entries decide when the new key is in force; nothing here changes which one signs.
+ * sign (FORMAT §11.7). The log's entries decide when the new key is in force; nothing here changes which one signs.
  */
 import { existsSync } from 'node:fs'
 import {

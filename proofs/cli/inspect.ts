@@ -14,12 +14,13 @@ import { keyId } from '../key.ts'
 import { type Lineage, parseLineage, verifyLineage } from '../lineage.ts'
 import { leafHash } from '../merkle.ts'
 import type { Primitives } from '../primitives.ts'
+import { openRange, parseRange } from '../range.ts'
 import { openReceipt, parseReceipt } from '../receipt.ts'
 import { parseTlogProof, verifyTlogProof } from '../tlog-proof.ts'
 import { openTrustedHead, type Trust, trustFor } from '../trust.ts'
 
 /** The kinds of files that are recognised. */
-export type FileKind = 'evidence' | 'receipt' | 'lineage' | 'tlog-proof'
+export type FileKind = 'evidence' | 'range' | 'receipt' | 'lineage' | 'tlog-proof'
 
 /** What a check may need besides the file and the trust. */
 export interface Companions {
@@ -52,6 +53,7 @@ export class MissingArgument extends Error {
 
 const FORMATS: ReadonlyMap<string, FileKind> = new Map([
   ['trustwarden-evidence/1', 'evidence'],
+  ['trustwarden-range/1', 'range'],
   ['trustwarden-receipt/1', 'receipt'],
   ['trustwarden-lineage/1', 'lineage'],
 ])
@@ -85,6 +87,8 @@ export function inspect(
   switch (kind) {
     case 'evidence':
       return inspectEvidence(verifyEvidence(p, bytes, trust))
+    case 'range':
+      return inspectRange(p, bytes, trust)
     case 'receipt':
       return inspectReceipt(p, bytes, trust)
     case 'lineage':
@@ -109,6 +113,33 @@ function inspectEvidence(report: EvidenceReport): Finding {
     ],
     data: { report },
     report,
+  }
+}
+
+function inspectRange(p: Primitives, bytes: Uint8Array, trust: Trust): Finding {
+  const { head, start, end, entries } = openRange(p, parseRange(bytes), trust)
+  const counts = new Map<string, number>()
+  for (const { entry } of entries) counts.set(entry.kind, (counts.get(entry.kind) ?? 0) + 1)
+  const kinds = [...counts].toSorted(([a], [b]) => (a < b ? -1 : 1))
+  const times = entries.map(({ entry }) => entry.timeMs)
+  const [fromMs = 0, toMs = fromMs] = [times[0], times.at(-1)]
+  const last = end - 1
+  const unknown = entries.filter(({ entry }) => !entry.known).length
+  const plural = unknown === 1 ? 'entry' : 'entries'
+  return {
+    lines: [
+      `entries  ${start} to ${last} of ${head.origin}, ${entries.length} in all`,
+      `kinds    ${kinds.map(([kind, count]) => `${count} ${kind}`).join(', ')}`,
+      `time     ${fromMs} to ${toMs} ms since 1970`,
+      `head     size ${head.size}`,
+      `shows    these are all entries from ${start} to ${last}: none left out, none added, none changed`,
+      ...(unknown > 0
+        ? [`note     ${unknown} ${plural} of a kind that is unknown to this release: not read`]
+        : []),
+      'note     links to entries before the first, and what lies behind the last, are not in it',
+      'note     the signatures of the statements were not checked: their keys are not in a range',
+    ],
+    data: { start, end, size: head.size, kinds: Object.fromEntries(kinds), fromMs, toMs },
   }
 }
 

@@ -28,7 +28,7 @@ export const EXIT_UNREAD = 2
 export const USAGE = `usage: verify FILE --trust TRUST [--json]
        explain FILE --trust TRUST
 
-FILE is an evidence bundle, a receipt, a lineage or a .tlog-proof.
+FILE is an evidence bundle, a range, a receipt, a lineage or a .tlog-proof.
 TRUST is a trust anchor (twtrust1,...), a file that holds one, or a trust file.
 
   --entry FILE          the entry that a .tlog-proof is of
@@ -138,7 +138,7 @@ function run(
     const kind = recognise(request.bytes)
     if (kind === undefined) {
       throw new Unreadable(
-        `${request.path}: no evidence bundle, receipt, lineage or tlog-proof of a known version`,
+        `${request.path}: no evidence bundle, range, receipt, lineage or tlog-proof of a known version`,
       )
     }
     const found = inspect(p, kind, request.bytes, request.trust, request.companions)

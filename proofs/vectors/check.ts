@@ -23,6 +23,8 @@ import { parseLineage, verifyLineage } from '../lineage.ts'
 import { verifyConsistency, verifyInclusion } from '../merkle.ts'
 import { openNote, parseVkey } from '../note.ts'
 import type { Primitives } from '../primitives.ts'
+import { openRange, parseRange } from '../range.ts'
+import { verifyRange } from '../range-proof.ts'
 import { openReceipt, parseReceipt } from '../receipt.ts'
 import { followRotations } from '../rotations.ts'
 import { isStrictlyContained, parseScope } from '../scope.ts'
@@ -35,6 +37,7 @@ import { formatTrust, parseTrust, parseTrustAnchor, type Trust } from '../trust.
 export const CHECKS: ReadonlyMap<string, (p: Primitives, input: JsonObject) => void> = new Map([
   ['merkle/inclusion', checkInclusion],
   ['merkle/consistency', checkConsistency],
+  ['merkle/range', checkRangeProof],
   ['cbor', (_, input) => checkCbor(input)],
   ['json', (_, input) => checkJson(input)],
   ['note', checkNote],
@@ -46,6 +49,7 @@ export const CHECKS: ReadonlyMap<string, (p: Primitives, input: JsonObject) => v
   ['scope', (_, input) => checkScope(input)],
   ['certificate', checkCertificate],
   ['receipt', checkReceipt],
+  ['range', checkRange],
   ['lineage', checkLineage],
   ['evidence', checkEvidence],
   ['rotations', checkRotations],
@@ -76,6 +80,16 @@ function checkConsistency(p: Primitives, input: JsonObject): void {
     oldRoot: hex(input, 'old_root'),
     newRoot: hex(input, 'new_root'),
     path: hexes(input, 'path'),
+  })
+}
+
+function checkRangeProof(p: Primitives, input: JsonObject): void {
+  verifyRange(p, {
+    start: jsonInteger(input['start'], 'start'),
+    treeSize: jsonInteger(input['tree_size'], 'tree_size'),
+    leafHashes: hexes(input, 'leaf_hashes'),
+    path: hexes(input, 'path'),
+    root: hex(input, 'root'),
   })
 }
 
@@ -149,6 +163,11 @@ function checkCertificate(p: Primitives, input: JsonObject): void {
 function checkReceipt(p: Primitives, input: JsonObject): void {
   const trust = parseTrust(p, utf8Encode(string(input, 'trust')))
   openReceipt(p, parseReceipt(utf8Encode(string(input, 'receipt'))), trust)
+}
+
+function checkRange(p: Primitives, input: JsonObject): void {
+  const trust = parseTrust(p, utf8Encode(string(input, 'trust')))
+  openRange(p, parseRange(utf8Encode(string(input, 'range'))), trust)
 }
 
 function checkLineage(p: Primitives, input: JsonObject): void {

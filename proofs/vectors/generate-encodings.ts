@@ -4,13 +4,17 @@ import type { ProofErrorCode } from '../errors.ts'
 import type { JsonObject } from '../json.ts'
 import { leafHash } from '../merkle.ts'
 import { noblePrimitives as p } from '../noble.ts'
+import type { Hash } from '../primitives.ts'
 import { consistencyPath, inclusionPath, treeRoot } from './generate-log.ts'
 
 export type Expect = 'ok' | ProofErrorCode
 
 export type Row = readonly [name: string, expect: Expect, description: string, input: JsonObject]
 
-const LEAVES = Array.from({ length: 13 }, (_, at) => leafHash(p, Uint8Array.of(at)))
+/** The leaves of small trees. */
+export const LEAVES: readonly Hash[] = Array.from({ length: 13 }, (_, at) =>
+  leafHash(p, Uint8Array.of(at)),
+)
 
 export function inclusionRows(): readonly Row[] {
   const input = (index: number, size: number, patch: JsonObject = {}): JsonObject => {
@@ -258,7 +262,8 @@ export function scopeRow([name, expect, description, inner, outer]: (typeof SCOP
   return [name, expect, description, { inner, outer }]
 }
 
-function flip(hash: Uint8Array = new Uint8Array(32)): string {
+/** A hash with its first bit flipped, in hex. */
+export function flip(hash: Uint8Array = new Uint8Array(32)): string {
   const flipped = new Uint8Array(hash)
   flipped[0] = ((flipped[0] ?? 0) + 128) % 256
   return toHex(flipped)

@@ -20,6 +20,7 @@ import {
   receiptRows,
   statementRows,
 } from './generate-signed.ts'
+import { rangeProofRows, rangeRows } from './generate-range.ts'
 import { coseRows } from './generate-statement-cose.ts'
 import { tellStory } from './generate-story.ts'
 
@@ -40,6 +41,7 @@ export function formatCases(): readonly VectorCase[] {
   return [
     ...cases('merkle/inclusion', 'RFC 9162 §2.1.3.2', inclusionRows()),
     ...cases('merkle/consistency', 'RFC 9162 §2.1.4.2', consistencyRows()),
+    ...cases('merkle/range', 'FORMAT §11.4', rangeProofRows()),
     ...cases('cbor', 'FORMAT §1.1; RFC 8949 §4.2.1', CBOR.map(hexRow)),
     ...cases('json', 'FORMAT §1.2; RFC 7493; RFC 8785', jsonRows()),
     ...cases('note', 'C2SP signed-note v1.0.0', noteRows(story)),
@@ -51,5 +53,6 @@ export function formatCases(): readonly VectorCase[] {
     ...cases('scope', 'FORMAT §7.1', SCOPES.map(scopeRow)),
     ...cases('certificate', 'FORMAT §8; X509-SVID', certificateRows(story)),
     ...cases('receipt', 'FORMAT §11.3', receiptRows(story)),
+    ...cases('range', 'FORMAT §11.5', rangeRows(story)),
   ]
 }

@@ -12,6 +12,7 @@ import { leafHash, nodeHash } from '../merkle.ts'
 import { noblePrimitives as p } from '../noble.ts'
 import { formatNote, NOTE_ED25519, noteKey, type NoteKey } from '../note.ts'
 import type { Hash } from '../primitives.ts'
+import type { Range } from '../range.ts'
 import type { Receipt } from '../receipt.ts'
 import { MEDIA_COSE, MEDIA_JOSE, type StatementMedia } from '../statement.ts'
 import { coseBytes, coseHeader, signCose } from './generate-cose.ts'
@@ -109,6 +110,13 @@ export class VectorLog {
     return { index, entry: this.#entry(index), path: this.path(index), head: this.head() }
   }
 
+  /** The entries from `start` to `end`, exclusive. */
+  range(start: number, end: number): Range {
+    const hashes = this.entries.map((entry) => leafHash(p, entry))
+    const entries = this.entries.slice(start, end)
+    return { start, entries, path: rangePath(hashes, start, end), head: this.head() }
+  }
+
   /** A bundle of these entries, with everything that they disclose. */
   bundle(action: number, indexes: readonly number[]): Uint8Array {
     const shown = indexes.flatMap((index) => {
@@ -197,6 +205,16 @@ export function consistencyPath(
   return oldSize <= split
     ? [...consistencyPath(left, oldSize, whole), treeRoot(right)]
     : [...consistencyPath(right, oldSize - split, false), treeRoot(left)]
+}
+
+/** The range proof of the leaves from `start` to `end`, exclusive (FORMAT §11.4). */
+export function rangePath(hashes: readonly Hash[], start: number, end: number): readonly Hash[] {
+  if (start === 0 && end === hashes.length) return []
+  const split = splitOf(hashes.length)
+  const [left, right] = [hashes.slice(0, split), hashes.slice(split)]
+  if (end <= split) return [...rangePath(left, start, end), treeRoot(right)]
+  if (start >= split) return [...rangePath(right, start - split, end - split), treeRoot(left)]
+  return [...rangePath(left, start, split), ...rangePath(right, 0, end - split)]
 }
 
 /** The largest power of two below a size. */

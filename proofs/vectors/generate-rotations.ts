@@ -470,7 +470,7 @@ function cases(folder: string, specification: string, rows: readonly Row[]): rea
 /** All of them. */
 export function rotationCases(): readonly VectorCase[] {
   return [
-    ...cases('rotations', 'FORMAT §11.5, §13.3', rotationRows()),
+    ...cases('rotations', 'FORMAT §11.7, §13.3', rotationRows()),
     ...cases('successor', 'FORMAT §13.4', successorRows()),
   ]
 }

@@ -43,6 +43,8 @@ const ADVICE: Readonly<Record<string, string>> = {
   signer_unknown: 'is the key enrolled under this role? --as says which: operator, owner or reader',
   role_forbidden:
     '--as says under which role the key signs: reader, operator or owner; an operator enrols a reader by "trustwarden enroll reader PUB"',
+  credential_missing:
+    'this log is not open to read: give --key KEY, of an enrolled reader or operator',
   EADDRINUSE: 'another process listens there: stop it, or choose another --port',
   EACCES: 'this user may not do that',
 }

@@ -1,10 +1,8 @@
 /**
- * @module `trustwarden audit`: reads a stopped log again and decides everything anew; and `trustwarden rebuild`: drops
- * all folds and builds them again from the entries.
+ * @module `trustwarden audit`: reads a stopped log again and decides everything anew, or with `--url` a served one from
+ * outside; and `trustwarden rebuild`: drops all folds and builds them again from the entries.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { parseTrust, type TrustedLog, trustFor, utf8Encode } from '@trustwarden/proofs'
 import { ALL_FOLDS } from '../build.ts'
 import { withoutSlashes } from '../config.ts'
@@ -17,10 +15,13 @@ import { VerifyPool } from '../ledger/verify-pool.ts'
 import { type OfflineLog, openOffline } from '../offline.ts'
 import { HeadRecord } from '../store/head-record.ts'
 import { openKeepingJournals } from '../store/journals.ts'
-import { LevelStore } from '../store/level-store.ts'
+import type { LevelStore } from '../store/level-store.ts'
 import { keyRanges, rangeDisagreement } from '../trust-file.ts'
-import { type Call, type Command, type Io, readCall } from './command.ts'
+import { auditRange } from './audit-range.ts'
+import { auditUrl, URL_FLAGS } from './audit-url.ts'
+import { type Command, type Io, readCall, UsageError } from './command.ts'
 import { startProgress } from './progress.ts'
+import { withScratch } from './scratch.ts'
 
 function describe(report: AuditReport): string {
   const lost = report.lost === 0 ? '' : `, of ${report.lost} lost for good`
@@ -36,18 +37,27 @@ function describe(report: AuditReport): string {
 
 /** See the module. */
 export const audit: Command = {
-  usage: 'audit --data DIR [--head DIR] [--trust ANCHOR|FILE] [--scratch DIR] [--json]',
-  summary: 'recompute a stopped log from its entries and report the first difference',
+  usage:
+    'audit --data DIR [--head DIR] [--trust ANCHOR|FILE] [--from A] [--to B] [--scratch DIR] [--json]\n' +
+    '       trustwarden audit --url URL --trust ANCHOR|FILE [--key KEY] [--as reader|operator] [--from A] [--to B]\n' +
+    '           [--since CHECKPOINT] [--save FILE] [--scratch DIR] [--json]',
+  summary:
+    'recompute a log from its entries, stopped or from outside, and report the first difference',
   run: async (args, io) => {
     const call = readCall(args, {
-      values: ['data', 'head', 'trust', 'scratch'],
+      values: [...new Set(['data', 'head', 'trust', 'scratch', 'from', 'to', ...URL_FLAGS])],
       switches: ['json'],
     })
+    if (call.optional('url') !== undefined) return auditUrl(call, io)
+    for (const flag of URL_FLAGS)
+      if (call.optional(flag) !== undefined) throw new UsageError(`--${flag} is for audit --url`)
+    const isPart = call.optional('from') !== undefined || call.optional('to') !== undefined
     const data = withoutSlashes(call.required('data'))
     const trust = call.optional('trust')
     const log = await openOffline({ data, head: call.optional('head') ?? `${data}.head` })
     try {
       const trusted = trust === undefined ? undefined : readTrusted(trust, log.genesis.origin)
+      if (isPart) return await auditRange(call, { log, anchor: trusted?.anchor }, io)
       const report = await withScratch(call, (scratch) => auditWith(scratch, log, trusted, io))
       if (report.ok) await log.journals.discard()
       io.out(call.has('json') ? `${JSON.stringify(report)}\n` : describe(report))
@@ -62,21 +72,6 @@ export const audit: Command = {
 function readTrusted(trust: string, origin: string): TrustedLog {
   const bytes = trust.startsWith('twtrust') ? utf8Encode(trust) : readFileSync(trust)
   return trustFor(parseTrust(nativePrimitives, bytes), origin)
-}
-
-/** Runs `use` with an empty store on a directory of its own, which is gone afterwards. */
-async function withScratch<T>(call: Call, use: (scratch: LevelStore) => Promise<T>): Promise<T> {
-  const path = mkdtempSync(join(call.optional('scratch') ?? tmpdir(), 'trustwarden-scratch-'))
-  try {
-    const scratch = await LevelStore.create(path)
-    try {
-      return await use(scratch)
-    } finally {
-      await scratch.close()
-    }
-  } finally {
-    rmSync(path, { recursive: true, force: true })
-  }
 }
 
 async function auditWith(

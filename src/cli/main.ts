@@ -34,6 +34,7 @@ const COMMANDS: Readonly<Record<string, Load>> = {
   entry: async () => (await import('./people.ts')).entry,
   entries: async () => (await import('./entries.ts')).entries,
   evidence: async () => (await import('./people.ts')).evidence,
+  range: async () => (await import('./people.ts')).range,
 }
 
 async function help(io: Io): Promise<void> {

@@ -1,9 +1,9 @@
 /**
- * @module What people do to a running log: enrol, revoke, erase, activate a policy, accept a clock, read an entry,
- * collect evidence. Each signs a statement or a request with a key that never leaves its person.
+ * @module What people do to a running log: enrol, revoke, erase, activate a policy, accept a clock, read an entry or a
+ * range, collect evidence. Each signs a statement or a request with a key that never leaves its person.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
-import { parseSubject, toBase64url } from '@trustwarden/proofs'
+import { formatRange, parseSubject, toBase64url } from '@trustwarden/proofs'
 import {
   acceptClock,
   activatePolicy,
@@ -268,7 +268,36 @@ function keep(call: Call, io: Io, out: string, bytes: Uint8Array): ExitCode {
   return 0
 }
 
-function readIndex(text: string): number {
+/** See the module. */
+export const range: Command = {
+  usage: `range START END --out FILE [--as reader|operator|owner] ${COMMON_USAGE}`,
+  summary:
+    'write all entries from START to before END into a file that shows that none is left out',
+  run: async (args, io) => {
+    const call = readCall(args, {
+      values: [...COMMON, 'as', 'out'],
+      switches: ['json'],
+      operands: [2, 2],
+    })
+    const out = call.required('out')
+    const [start = 0, end = 0] = call.operands.map(readIndex)
+    const reader = readerOf(call, await connect(call))
+    const read = await reader.entries(start, end)
+    const bytes = formatRange(read.range)
+    writeFileSync(out, bytes, { flag: 'wx' })
+    const { size } = read.head
+    if (call.has('json'))
+      io.out(`${JSON.stringify({ out, bytes: bytes.length, start, end, size })}\n`)
+    else
+      io.out(
+        `${out}: entries ${start} to ${end - 1}, ${bytes.length} bytes\ncheck it: trustwarden verify ${out} --trust ANCHOR\n`,
+      )
+    return 0
+  },
+}
+
+/** An index, size or count. @throws UsageError */
+export function readIndex(text: string): number {
   const index = /^(0|[1-9]\d{0,15})$/.test(text) ? Number(text) : Number.NaN
   if (!Number.isSafeInteger(index)) throw new UsageError(`"${text}" is not an index`)
   return index

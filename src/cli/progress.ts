@@ -58,7 +58,8 @@ export function startProgress(
     if (isLook && leftMs < LONG_MS) return
     told = true
     const left = `${Math.ceil(leftMs / 1000)} s left`
-    const numbers = `${Math.floor(share * 100)} % · ${done}/${total} · ${left}`
+    const rate = Math.round((done * 1000) / Math.max(1, now - startMs))
+    const numbers = `${Math.floor(share * 100)} % · ${done}/${total} · ${rate}/s · ${left}`
     const bar = '█'.repeat(Math.round(share * BAR_WIDTH)).padEnd(BAR_WIDTH, '░')
     io.err(io.isTerminal ? `\r${name} ${bar} ${numbers}\u001b[K` : `${name}: ${numbers}\n`)
     drawn = io.isTerminal

@@ -41,6 +41,7 @@ const HANDLERS: Readonly<Record<RouteName, Handler>> = {
   supplement: read.supplement,
   pinned: read.pinned,
   erasures: read.erasures,
+  range: read.range,
   agent: read.agent,
   chain: read.chain,
   agents: write.agents,

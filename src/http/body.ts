@@ -209,7 +209,7 @@ export function readSubmitted(value: BodyValue, field: string): Submitted {
 export interface StatementsRequest {
   /** What `readSubmitted` reads, each. */
   readonly statements: readonly BodyValue[]
-  /** Whether the receipts come as one set (FORMAT §11.4), or each by itself. */
+  /** Whether the receipts come as one set (FORMAT §11.6), or each by itself. */
   readonly isShared: boolean
 }
 

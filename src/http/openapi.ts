@@ -1,7 +1,7 @@
 /**
  * @module The OpenAPI 3.1 description, made from the same tables that the routes, roles and errors are made from.
  */
-import { type JsonObject, type JsonValue, MEDIA_JOSE } from '@trustwarden/proofs'
+import { type JsonObject, type JsonValue, MEDIA_JOSE, RANGE_PATH_MAX } from '@trustwarden/proofs'
 import { ERRORS } from '../errors.ts'
 import { BODY_MEDIA, REQUEST_BYTES_MAX, REQUEST_STATEMENTS_MAX, STATEMENT_MEDIA } from './body.ts'
 import { type Role, ROLES, ROUTES, type Route, type RouteName } from './roles.ts'
@@ -78,6 +78,21 @@ const SCHEMAS = {
 } as const
 
 const ANSWERS: Partial<Record<RouteName, JsonValue>> = {
+  range: {
+    type: 'object',
+    required: ['start', 'end', 'size', 'path'],
+    properties: {
+      start: integer,
+      end: integer,
+      size: integer,
+      path: {
+        type: 'array',
+        maxItems: RANGE_PATH_MAX,
+        items: base64url,
+        description: 'FORMAT §11.6',
+      },
+    },
+  },
   statements: {
     type: 'object',
     required: ['results'],
@@ -86,7 +101,7 @@ const ANSWERS: Partial<Record<RouteName, JsonValue>> = {
       receipts: {
         type: 'object',
         description:
-          'Where it was asked for: the receipts as one set (FORMAT §11.4), in which the receipt of a result is its place',
+          'Where it was asked for: the receipts as one set (FORMAT §11.6), in which the receipt of a result is its place',
       },
     },
   },
@@ -146,7 +161,7 @@ const REQUESTS: Partial<Record<RouteName, JsonValue>> = {
             maxItems: REQUEST_STATEMENTS_MAX,
             items: { $ref: '#/components/schemas/Submitted' },
           },
-          receipts: { enum: ['shared'], description: 'The receipts as one set (FORMAT §11.4)' },
+          receipts: { enum: ['shared'], description: 'The receipts as one set (FORMAT §11.6)' },
         },
       },
       { $ref: '#/components/schemas/Submitted' },
@@ -161,6 +176,7 @@ const QUERIES: Partial<Record<RouteName, readonly string[]>> = {
   consistency: ['from', 'to'],
   supplement: ['size'],
   erasures: ['from'],
+  range: ['start', 'end', 'size'],
 }
 
 const MEDIA: Partial<Record<RouteName, string>> = {

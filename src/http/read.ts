@@ -234,6 +234,21 @@ export async function erasures(parts: HttpParts, { request }: Allowed): Promise<
   return { from, entries: await parts.log.reader.erasedSince(from) }
 }
 
+/**
+ * `GET {log}/v1/proofs/range?start=&end=&size=`. The entries themselves come from bundles, which anything between may
+ * keep; so the answer has at most 104 hashes, however long the range, and needs no other limit.
+ */
+export function range(parts: HttpParts, { request }: Allowed): JsonValue {
+  const query = request.query as Readonly<Record<string, unknown>>
+  const start = integerOf(query['start'], 'start')
+  const end = integerOf(query['end'], 'end')
+  const size = integerOf(query['size'], 'size')
+  inRange(size <= parts.log.head().size, `size is ${size}, the log holds ${parts.log.head().size}`)
+  inRange(end <= size, `end is ${end}, the tree has ${size}`)
+  inRange(start < end, `start is ${start}, below the end ${end} is needed`)
+  return { start, end, size, path: hashes(parts.log.reader.range(start, end, size)) }
+}
+
 function describe(agent: Agent): JsonValue {
   return {
     instance: agent.instance,

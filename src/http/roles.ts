@@ -44,6 +44,7 @@ export type RouteName =
   | 'supplement'
   | 'pinned'
   | 'erasures'
+  | 'range'
   | 'agent'
   | 'chain'
   | 'agents'
@@ -178,6 +179,13 @@ export const ROUTES: Readonly<Record<RouteName, Route>> = {
     by: 'read',
     access: whole,
     summary: 'Indexes of the entries whose disclosures an entry from `from` on erased',
+  },
+  range: {
+    method: 'GET',
+    path: '{log}/v1/proofs/range',
+    by: 'read',
+    access: known,
+    summary: 'Range proof of the entries from `start` to `end` (exclusive) in the tree of `size`',
   },
   agent: {
     method: 'GET',

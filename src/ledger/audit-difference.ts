@@ -2,6 +2,11 @@
  * @module How an audit names what differs.
  */
 
+import { ProofError } from '@trustwarden/proofs'
+import { MerkleError } from '../merkle/errors.ts'
+import { StoreError } from '../store/errors.ts'
+import { LedgerError, messageOf } from './errors.ts'
+
 /** What was checked when the difference showed. */
 export type AuditCheck =
   | 'batch_record'
@@ -22,6 +27,13 @@ export type AuditCheck =
   | 'pinned'
   | 'fold'
   | 'head_record'
+  | 'checkpoint'
+  | 'missing'
+  | 'malformed'
+  | 'inclusion'
+  | 'consistency'
+  | 'forked'
+  | 'rolled_back'
 
 /** The first thing that is not as it must be. */
 export interface AuditDifference {
@@ -40,6 +52,18 @@ export class Difference extends Error {
     super(message)
     this.difference = index === undefined ? { check, message } : { check, index, message }
   }
+}
+
+/** What was thrown, as a difference; what is a defect of the audit itself goes on its way. */
+export function differenceOf(thrown: unknown, check: AuditCheck): AuditDifference {
+  if (thrown instanceof Difference) return thrown.difference
+  const found =
+    thrown instanceof StoreError ||
+    thrown instanceof LedgerError ||
+    thrown instanceof MerkleError ||
+    thrown instanceof ProofError
+  if (!found) throw thrown
+  return { check, message: messageOf(thrown) }
 }
 
 /** Throws a `Difference` unless `same` holds. */

@@ -87,7 +87,8 @@ function findSigner(
   }
 }
 
-function sameLink(a: Link, b: Link): boolean {
+/** Whether two links say the same. */
+export function sameLink(a: Link, b: Link): boolean {
   if (a.subject !== b.subject || a.seq !== b.seq) return false
   if (a.previous === null || b.previous === null) return a.previous === b.previous
   const { index, leafHash } = b.previous

@@ -24,7 +24,7 @@ import { isLost } from '../store/lost.ts'
 import { checkBatchRecords, checkSetDigests } from '../store/start-checks.ts'
 import type { CheckProgress } from '../store/start-checks.ts'
 import type { Store } from '../store/store.ts'
-import { Difference, differ } from './audit-difference.ts'
+import { Difference, differ, differenceOf } from './audit-difference.ts'
 import type { AuditCheck, AuditDifference } from './audit-difference.ts'
 import { compareFolds } from './audit-folds.ts'
 import { replayEntry } from './audit-replay.ts'
@@ -39,6 +39,7 @@ import { signersAt } from './log-keys.ts'
 import type { RotationReader } from './log-keys.ts'
 import { foldSpecs } from './rebuild.ts'
 import { readRegistered } from './register.ts'
+import { PendingSignatures } from './audit-signatures.ts'
 import { BatchState, CommittedView } from './state.ts'
 import { inlineVerifier } from './verify.ts'
 import type { SignatureVerifier } from './verify.ts'
@@ -102,27 +103,16 @@ export async function audit(options: AuditOptions): Promise<AuditReport> {
   return difference === undefined ? report : { ...report, difference }
 }
 
-/** What was thrown, as a difference; what is a defect of the audit itself goes on its way. */
-function differenceOf(thrown: unknown, check: AuditCheck): AuditDifference {
-  if (thrown instanceof Difference) return thrown.difference
-  const found =
-    thrown instanceof StoreError || thrown instanceof LedgerError || thrown instanceof ProofError
-  if (!found) throw thrown
-  return { check, message: messageOf(thrown) }
-}
-
 class Auditor {
   /** What is being checked, to name an error of the store by. */
   check: AuditCheck = 'batch_record'
   readonly #options: AuditOptions
   readonly #builder: FoldBuilder
   readonly #replay: Replay
-  readonly #verifier: SignatureVerifier
+  readonly #pending: PendingSignatures
   #edge = Edge.empty(nativePrimitives)
-  #verifying: { readonly index: number; readonly verdict: Promise<boolean> }[] = []
   #entries = 0
   #batches = 0
-  #signatures = 0
   #disclosures = 0
   #erased = 0
   #lost = 0
@@ -131,7 +121,7 @@ class Auditor {
   constructor(options: AuditOptions) {
     const { scratch, origin, folds, database, handlers, principals } = options
     this.#options = options
-    this.#verifier = options.verifier ?? inlineVerifier
+    this.#pending = new PendingSignatures(options.verifier ?? inlineVerifier)
     this.#builder = new FoldBuilder(scratch, origin, foldSpecs(folds), (digest) =>
       database.pinned(digest),
     )
@@ -148,7 +138,7 @@ class Auditor {
       size: this.#options.database.size,
       entries: this.#entries,
       batches: this.#batches,
-      signatures: this.#signatures,
+      signatures: this.#pending.verified,
       disclosures: this.#disclosures,
       erased: this.#erased,
       lost: this.#lost,
@@ -173,7 +163,7 @@ class Auditor {
       for (const [at, { bytes, entry }] of registered.entries()) {
         const index = record.first + at
         const { signature } = replayEntry(this.#replay, state, entry, bytes)
-        this.#verifying.push({ index, verdict: this.#verifier.verify(signature) })
+        this.#pending.add(index, signature)
         this.#checkDisclosures(entry)
         this.#checkPinned(entry)
         this.#entries++
@@ -183,12 +173,12 @@ class Auditor {
       before = record
       if (this.#entries - flushed < FLUSH_ENTRIES) continue
       flushed = this.#entries
-      await this.#checkSignatures()
+      await this.#pending.settle()
       await this.#builder.flush(batch)
       batch = this.#builder.begin()
       this.#tell()
     }
-    await this.#checkSignatures()
+    await this.#pending.settle()
     await this.#builder.flush(batch)
     await this.#finish(before)
   }
@@ -198,16 +188,9 @@ class Auditor {
     this.#options.onProgress?.({ what: 'entries', done: this.#entries, total })
   }
 
-  /** The signature that fails before the difference, if one does: verdicts come late. */
-  async earlier(difference: AuditDifference): Promise<AuditDifference> {
-    try {
-      await this.#checkSignatures()
-    } catch (thrown) {
-      const signature = differenceOf(thrown, 'signature')
-      const index = difference.index ?? Number.POSITIVE_INFINITY
-      if ((signature.index ?? Number.POSITIVE_INFINITY) < index) return signature
-    }
-    return difference
+  /** The signature that fails before the difference, if one does. */
+  earlier(difference: AuditDifference): Promise<AuditDifference> {
+    return this.#pending.earlier(difference)
   }
 
   #readBatch(
@@ -270,15 +253,6 @@ class Auditor {
       openStoredHead(signersAt(key, rotations?.(state) ?? [], record.size), record)
     } catch (thrown) {
       throw new Difference('head', messageOf(thrown), index)
-    }
-  }
-
-  async #checkSignatures(): Promise<void> {
-    const verifying = this.#verifying
-    this.#verifying = []
-    for (const { index, verdict } of verifying) {
-      differ(await verdict, 'signature', 'the signature of the statement does not verify', index)
-      this.#signatures++
     }
   }
 

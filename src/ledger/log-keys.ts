@@ -1,5 +1,5 @@
 /**
- * @module Which keys sign the heads of a log (FORMAT §11.5): genesis names the first, each rotation that took effect the
+ * @module Which keys sign the heads of a log (FORMAT §11.7): genesis names the first, each rotation that took effect the
  * next. From the first size on that holds the entry of a rotation the new key is in force; the old one signs too, up to
  * the size that the rotation names.
  */

@@ -166,6 +166,13 @@ export class LogReader {
     return this.prover(size).inclusion(index)
   }
 
+  /** The range proof of the entries from `start` to `end` in the tree of `size`. @throws {ServiceError} `range_invalid` */
+  range(start: number, end: number, size: number): readonly Hash[] {
+    const valid = isUint(start) && isUint(end) && start < end && end <= size
+    this.#checkRange(valid, `entries ${start} to ${end} are not a range of size ${size}`)
+    return this.prover(size).range(start, end)
+  }
+
   /** The consistency proof from `oldSize` to `newSize`. @throws {ServiceError} `range_invalid` */
   consistency(oldSize: number, newSize: number): readonly Hash[] {
     this.#checkRange(

@@ -1,5 +1,5 @@
 /**
- * @module The handler of `key.rotate`, by which operators put a new log key in force (FORMAT §11.5).
+ * @module The handler of `key.rotate`, by which operators put a new log key in force (FORMAT §11.7).
  */
 import {
   ProofError,

@@ -1,5 +1,5 @@
 /**
- * @module Inclusion and consistency proofs and roots at any size, from tiles (RFC 9162 §2.1.3, §2.1.4).
+ * @module Inclusion, consistency and range proofs and roots at any size, from tiles (RFC 9162 §2.1.3, §2.1.4).
  *
  * A partial tile of an earlier size is a prefix of today's, so one reader of today's tree proves at every size up to
  * today's. No I/O of its own; what the reader does is the reader's.
@@ -18,6 +18,12 @@ import {
   tileWidth,
 } from './tree-math.ts'
 import type { Subtree } from './tree-math.ts'
+
+/** Leaves from `start` to `end`, exclusive. */
+interface LeafRange {
+  readonly start: number
+  readonly end: number
+}
 
 /**
  * The rows above full tiles, by the tile's array, so that a reader with a cache pays the 255 hashes of a tile once and
@@ -113,6 +119,37 @@ export class Prover {
     // The verifier has the old root itself; only a part of it has to be said.
     if (start > 0) path.push(this.rangeRoot(start, end))
     return path.reverse()
+  }
+
+  /**
+   * The range proof of the leaves from `start` to `end` (exclusive): the roots of all that lies beside them, from the
+   * inside out, at most 104 (FORMAT §11.4).
+   *
+   * @throws {MerkleError} `index_out_of_range` unless 0 ≤ start < end; `size_out_of_range` unless end ≤ size;
+   *   `tile_malformed`.
+   */
+  range(start: number, end: number): Hash[] {
+    checkSize(end, this.size)
+    if (!Number.isSafeInteger(start) || start < 0 || start >= end) {
+      const rule = `range starts at ${start}, must be from 0 and below its end ${end}`
+      throw new MerkleError('index_out_of_range', rule)
+    }
+    const path: Hash[] = []
+    this.pushBeside(path, { start: 0, end: this.size }, { start, end })
+    return path
+  }
+
+  /** Pushes what lies in `within`, one of RFC 9162's ranges, and not in `range`, of which a part lies in it. */
+  private pushBeside(path: Hash[], within: LeafRange, range: LeafRange): void {
+    if (range.start <= within.start && within.end <= range.end) return
+    const middle = within.start + splitPoint(within.end - within.start)
+    const left = { start: within.start, end: middle }
+    const right = { start: middle, end: within.end }
+    if (range.start < middle) this.pushBeside(path, left, range)
+    if (range.end > middle) this.pushBeside(path, right, range)
+    // At most one of the two lies beside the range as a whole.
+    if (range.end <= middle) path.push(this.rangeRoot(right.start, right.end))
+    if (range.start >= middle) path.push(this.rangeRoot(left.start, left.end))
   }
 
   /** The root over the leaves from `start` to `end`, one of RFC 9162's ranges. */

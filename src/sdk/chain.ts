@@ -32,7 +32,7 @@ export interface ChainEntry extends ReadEntry {
  */
 export async function* readChain(
   client: TrustWarden,
-  signer: StatementSigner,
+  signer: StatementSigner | undefined,
   subject: string,
   options: CallOptions = {},
 ): AsyncGenerator<ChainEntry, void> {

@@ -198,7 +198,10 @@ export class TrustWarden {
   }
 
   /** Connects the heads seen so far by consistency proofs, now. @throws TrustWardenError `log_forked`, as a read */
-  async confirmHeads(signer: StatementSigner, options: CallOptions = {}): Promise<void> {
+  async confirmHeads(
+    signer: StatementSigner | undefined,
+    options: CallOptions = {},
+  ): Promise<void> {
     await this.#confirm(signer, options, true)
   }
 
@@ -263,10 +266,11 @@ export class TrustWarden {
   /**
    * Reads something that needs a role, by a signed request (FORMAT §3.5).
    *
+   * @param signer - `undefined` where anyone may read.
    * @param path - Under the log, such as `/v1/entries/7`.
    */
   async read(
-    signer: StatementSigner,
+    signer: StatementSigner | undefined,
     path: string,
     options: CallOptions = {},
   ): Promise<JsonObject> {
@@ -276,7 +280,7 @@ export class TrustWarden {
 
   /** Reads bytes under the log that need a role, such as an entry bundle. */
   async readBytes(
-    signer: StatementSigner,
+    signer: StatementSigner | undefined,
     path: string,
     options: CallOptions = {},
   ): Promise<Uint8Array> {
@@ -317,7 +321,11 @@ export class TrustWarden {
     await this.followRotations(options).catch(() => undefined)
   }
 
-  async #confirm(signer: StatementSigner, options: CallOptions, force: boolean): Promise<void> {
+  async #confirm(
+    signer: StatementSigner | undefined,
+    options: CallOptions,
+    force: boolean,
+  ): Promise<void> {
     await this.#followIfRotated(options)
     await this.heads.confirm(async (from, to) => {
       const path = `/v1/proofs/consistency?from=${from}&to=${to}`

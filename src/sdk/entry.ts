@@ -31,7 +31,7 @@ export interface ReadEntry {
 /** Reads one entry and opens its receipt. @throws TrustWardenError `receipt_invalid`, and as a read */
 export async function readEntry(
   client: TrustWarden,
-  signer: StatementSigner,
+  signer: StatementSigner | undefined,
   index: number,
   options: CallOptions = {},
 ): Promise<ReadEntry> {
@@ -54,7 +54,8 @@ export async function readEntry(
   }
 }
 
-function checkIndex(index: number): void {
+/** @throws TrustWardenError `argument_invalid` for what is no index */
+export function checkIndex(index: number): void {
   if (!Number.isSafeInteger(index) || index < 0)
     throw new TrustWardenError('argument_invalid', 'index: must be an integer from 0')
 }

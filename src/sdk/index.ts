@@ -44,7 +44,7 @@ export type { Attachments } from './frame.ts'
 export { Heads, type ProveConsistency } from './heads.ts'
 export type { ActionRequest, Permission, PreparedRequest } from './permission.ts'
 export { PersonKey, type PersonRole } from './person.ts'
-export { type ProvenEntry, Reader } from './reader.ts'
+export { type ProvenEntry, Reader, type ReadRange } from './reader.ts'
 export type { SigningKey } from './signing-key.ts'
 export {
   type Envelope,
@@ -55,4 +55,4 @@ export {
   type StatementSigner,
 } from './statement.ts'
 export type { TransportOptions } from './transport.ts'
-export { formatReceipt } from '@trustwarden/proofs'
+export { formatRange, formatReceipt } from '@trustwarden/proofs'

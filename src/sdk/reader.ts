@@ -14,13 +14,17 @@ import {
   type JsonObject,
   jsonString,
   leafHash,
+  type OpenedRange,
+  openRange,
+  type Range,
+  RANGE_BYTES_MAX,
   TILE_WIDTH,
   verifyInclusion,
 } from '@trustwarden/proofs'
 import { type ChainEntry, readChain } from './chain.ts'
 import type { CallOptions, TrustWarden } from './client.ts'
-import { type ReadEntry, readEntry } from './entry.ts'
-import { inSdkWords } from './errors.ts'
+import { checkIndex, type ReadEntry, readEntry } from './entry.ts'
+import { inSdkWords, TrustWardenError } from './errors.ts'
 import { collectEvidence, type EvidenceOptions } from './evidence.ts'
 import type { StatementSigner } from './statement.ts'
 
@@ -33,13 +37,22 @@ export interface ProvenEntry {
   readonly disclosures: readonly string[]
 }
 
+/** All entries from `start` to `end` (exclusive), proven under one checkpoint. */
+export interface ReadRange extends OpenedRange {
+  /** The same as it is kept: `formatRange` makes a file of it that verifies offline. */
+  readonly range: Range
+}
+
+/** Bytes of entries in one range: as base64url, with its proof and head, they fit into a file. */
+const RANGE_LENGTH_MAX = (RANGE_BYTES_MAX - 262_144) * 0.75
+
 /** A person who reads: a reader or an operator everything, an owner the entries of its agents. */
 export class Reader {
   readonly client: TrustWarden
-  readonly #signer: StatementSigner
+  readonly #signer: StatementSigner | undefined
 
-  /** @param signer - Such as `key.as('reader')`. */
-  constructor(client: TrustWarden, signer: StatementSigner) {
+  /** @param signer - Such as `key.as('reader')`; none for a log that anyone may read. */
+  constructor(client: TrustWarden, signer?: StatementSigner) {
     this.client = client
     this.#signer = signer
   }
@@ -116,6 +129,45 @@ export class Reader {
   }
 
   /**
+   * Reads all entries from `start` to `end` (exclusive) and proves that none was left out between them, by one range
+   * proof (FORMAT §11.4). At most 12 MiB of entries: longer ranges are read in parts.
+   *
+   * @throws TrustWardenError `range_invalid` beyond the checkpoint; `receipt_invalid` if they are not all of the log, or
+   *   contradict each other; `argument_invalid`; and as a read.
+   */
+  async entries(start: number, end: number, options: CallOptions = {}): Promise<ReadRange> {
+    checkIndex(start)
+    checkIndex(end)
+    if (start >= end)
+      throw new TrustWardenError('argument_invalid', `range: ${start} is not below ${end}`)
+    const { note, head } = await this.client.checkpoint(options)
+    if (end > head.size)
+      throw new TrustWardenError('range_invalid', `range: the checkpoint has ${head.size} entries`)
+    const entries: Uint8Array[] = []
+    let length = 0
+    for (let at = start; at < end; ) {
+      const number = Math.floor(at / TILE_WIDTH)
+      const first = number * TILE_WIDTH
+      // As wide as the head has it: what lies between may keep it, and a static archive holds no others.
+      const bundle = await this.bundle(number, head.size, options)
+      for (const bytes of bundle.slice(at - first, end - first)) {
+        entries.push(bytes)
+        length += bytes.length
+      }
+      if (length > RANGE_LENGTH_MAX)
+        throw new TrustWardenError('argument_invalid', 'range: over 12 MiB, read it in parts')
+      at = first + TILE_WIDTH
+    }
+    const path = await this.rangeProof(start, end, head.size, options)
+    const range: Range = { start, entries, path, head: note }
+    const { primitives, trust } = this.client
+    const opened = inSdkWords('receipt_invalid', `entries ${start} to ${end}`, () =>
+      openRange(primitives, range, trust),
+    )
+    return { ...opened, range }
+  }
+
+  /**
    * Collects everything that proves the action at `index` into one file (FORMAT §12), which anybody can verify
    * offline.
    *
@@ -131,11 +183,35 @@ export class Reader {
     size: number,
     options: CallOptions = {},
   ): Promise<readonly Hash[]> {
-    const path = `/v1/proofs/inclusion?index=${index}&size=${size}`
-    const answer = await this.client.read(this.#signer, path, options)
-    return inSdkWords('answer_malformed', path, () =>
-      jsonArray(answer['path'], 'path').map((hash) => fromBase64url(jsonString(hash, 'path'))),
+    return this.#path(`/v1/proofs/inclusion?index=${index}&size=${size}`, options)
+  }
+
+  /** Reads a range proof; nothing is verified. */
+  async rangeProof(
+    start: number,
+    end: number,
+    size: number,
+    options: CallOptions = {},
+  ): Promise<readonly Hash[]> {
+    return this.#path(`/v1/proofs/range?start=${start}&end=${end}&size=${size}`, options)
+  }
+
+  /** Reads a consistency proof; nothing is verified. */
+  async consistency(from: number, to: number, options: CallOptions = {}): Promise<readonly Hash[]> {
+    return this.#path(`/v1/proofs/consistency?from=${from}&to=${to}`, options)
+  }
+
+  /** Reads the first `width` hashes of a tile, which anybody may; nothing is verified. */
+  async tile(
+    level: number,
+    index: number,
+    width: number,
+    options: CallOptions = {},
+  ): Promise<Uint8Array> {
+    const path = inSdkWords('argument_invalid', 'tile', () =>
+      formatTilePath({ level, index, width }),
     )
+    return this.client.readBytes(undefined, `/${path}`, options)
   }
 
   /**
@@ -161,5 +237,13 @@ export class Reader {
   /** Connects all heads that the client saw by consistency proofs, now. @throws TrustWardenError `log_forked` */
   async confirmHeads(options: CallOptions = {}): Promise<void> {
     await this.client.confirmHeads(this.#signer, options)
+  }
+
+  /** The `path` of a proof; nothing is verified. */
+  async #path(proof: string, options: CallOptions): Promise<readonly Hash[]> {
+    const answer = await this.client.read(this.#signer, proof, options)
+    return inSdkWords('answer_malformed', proof, () =>
+      jsonArray(answer['path'], 'path').map((hash) => fromBase64url(jsonString(hash, 'path'))),
+    )
   }
 }

@@ -44,7 +44,7 @@ export interface BatchRecord {
   readonly previous: Uint8Array
   /** Root of the tree at `size`. */
   readonly root: Uint8Array
-  /** The signed head at `size`: a C2SP tlog-checkpoint note. */
+  /** The signed head at `size`: a C2SP tlog-checkpoint note. Empty where `recover` wrote the batch, but for the last. */
   readonly head: Uint8Array
   /** SHA-256 over (fold id u8, count u64, sum 32 bytes) of each fold of `folds` after the batch. */
   readonly setsDigest: Uint8Array

@@ -450,7 +450,7 @@ export class Database implements CommittedState, ViewedState {
         this.#cache.set(nameOfFoldKey(fold, key), value && { value, digest })
         if (value !== undefined) this.#foldKeys.add(fold, key)
       } else if (value === undefined) rows.delete(key)
-      else rows.set({ key, value })
+      else rows.set({ key: key.slice(), value })
     }
     this.#foldKeys.forget()
     for (const [job, values] of plan.erased) this.#erased.set(job, values)

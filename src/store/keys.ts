@@ -24,6 +24,7 @@
  *
  * A sealed value ends in the first 8 bytes of SHA-256(key ‖ value without these 8) (sealed.ts).
  */
+import { allocate } from './bytes.ts'
 import { sha256 } from './hash.ts'
 import type { KeyRange } from './store.ts'
 
@@ -47,21 +48,28 @@ const NOTHING = new Uint8Array(0)
 /** Big-endian 8 bytes of a safe integer. */
 export function u64(value: number): Uint8Array {
   const bytes = new Uint8Array(8)
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(value))
+  let rest = value
+  // No shifts: they cut off at 32 bits.
+  for (let at = 7; rest > 0; at--) {
+    bytes[at] = rest % 256
+    rest = Math.floor(rest / 256)
+  }
   return bytes
 }
 
 /** The integer of the 8 bytes at `offset`, big-endian; NaN if they are not there or not a safe integer. */
 export function readU64(bytes: Uint8Array, offset: number): number {
   if (offset + 8 > bytes.length) return Number.NaN
-  const value = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(offset))
+  let value = 0
+  for (let at = offset; at < offset + 8; at++) value = value * 256 + Number(bytes[at])
+  // Rounded, a value beyond is still one beyond.
   return Number.isSafeInteger(value) ? value : Number.NaN
 }
 
 /** The integer of the 2 bytes at `offset`, big-endian; NaN if they are not there. */
 export function readU16(bytes: Uint8Array, offset: number): number {
   if (offset + 2 > bytes.length) return Number.NaN
-  return new DataView(bytes.buffer, bytes.byteOffset).getUint16(offset)
+  return Number(bytes[offset]) * 256 + Number(bytes[offset + 1])
 }
 
 /** Makes and takes apart the keys of one log. */
@@ -80,7 +88,7 @@ export class Keys {
   of(space: Space, ...parts: readonly Uint8Array[]): Uint8Array {
     let length = PREFIX_BYTES + 1
     for (const part of parts) length += part.length
-    const key = new Uint8Array(length)
+    const key = allocate(length)
     key.set(this.prefix)
     key[PREFIX_BYTES] = space.charCodeAt(0)
     let offset = PREFIX_BYTES + 1
@@ -120,9 +128,7 @@ export class Keys {
   }
 
   erasable(index: number, ordinal: number): Uint8Array {
-    const tail = new Uint8Array(2)
-    new DataView(tail.buffer).setUint16(0, ordinal)
-    return this.of('x', u64(index), tail)
+    return this.of('x', u64(index), Uint8Array.of(Math.floor(ordinal / 256), ordinal % 256))
   }
 
   pinned(digest: Uint8Array): Uint8Array {

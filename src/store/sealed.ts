@@ -4,7 +4,7 @@
  * One hash serves both: d = SHA-256(key ‖ value). Its first 8 bytes end the stored value and are checked at every
  * read; the sum of all d of a fold mod 2^256, with the count of keys, is the fold's set digest.
  */
-import { equalBytes } from './bytes.ts'
+import { allocate } from './bytes.ts'
 import { sha256Pair } from './hash.ts'
 
 /** Bytes that seal a value. */
@@ -26,9 +26,9 @@ export function digestOf(key: Uint8Array, value: Uint8Array): Uint8Array {
 
 /** The bytes to store for `value` under a key, where `digest` is `digestOf(key, value)`. */
 export function sealValue(value: Uint8Array, digest: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(value.length + SEAL_BYTES)
+  const bytes = allocate(value.length + SEAL_BYTES)
   bytes.set(value)
-  bytes.set(digest.subarray(0, SEAL_BYTES), value.length)
+  for (let at = 0; at < SEAL_BYTES; at++) bytes[value.length + at] = digest[at] ?? 0
   return bytes
 }
 
@@ -38,8 +38,8 @@ export function openSealed(key: Uint8Array, stored: Uint8Array): Sealed | undefi
   if (length < 0) return undefined
   const value = stored.subarray(0, length)
   const digest = digestOf(key, value)
-  const sealed = equalBytes(stored.subarray(length), digest.subarray(0, SEAL_BYTES))
-  return sealed ? { value, digest } : undefined
+  for (let at = 0; at < SEAL_BYTES; at++) if (stored[length + at] !== digest[at]) return undefined
+  return { value, digest }
 }
 
 const WORDS = 8
@@ -59,8 +59,7 @@ export class SetDigest {
 
   constructor(count = 0, sum: Uint8Array = EMPTY_SUM) {
     this.#count = count
-    const view = new DataView(sum.buffer, sum.byteOffset)
-    for (let i = 0; i < WORDS; i++) this.#lanes[i] = view.getUint32(4 * i)
+    for (let i = 0; i < WORDS; i++) this.#lanes[i] = wordAt(sum, 4 * i)
   }
 
   /** Number of keys in the set. */
@@ -84,8 +83,10 @@ export class SetDigest {
   sum(): Uint8Array {
     this.#carry()
     const bytes = new Uint8Array(32)
-    const view = new DataView(bytes.buffer)
-    for (let i = 0; i < WORDS; i++) view.setUint32(4 * i, this.#lanes[i] ?? 0)
+    for (let i = 0; i < WORDS; i++) {
+      const word = this.#lanes[i] ?? 0
+      for (let at = 0; at < 4; at++) bytes[4 * i + at] = word / 256 ** (3 - at)
+    }
     return bytes
   }
 
@@ -95,9 +96,8 @@ export class SetDigest {
   }
 
   #accumulate(digest: Uint8Array, sign: 1 | -1): void {
-    const view = new DataView(digest.buffer, digest.byteOffset)
     for (let i = 0; i < WORDS; i++) {
-      this.#lanes[i] = (this.#lanes[i] ?? 0) + sign * view.getUint32(4 * i)
+      this.#lanes[i] = (this.#lanes[i] ?? 0) + sign * wordAt(digest, 4 * i)
     }
     if (++this.#additions === LANE_ADDITIONS) this.#carry()
   }
@@ -111,4 +111,10 @@ export class SetDigest {
     }
     this.#additions = 0
   }
+}
+
+/** The unsigned integer of the 4 bytes at `at`, big-endian. */
+function wordAt(bytes: Uint8Array, at: number): number {
+  const high = (Number(bytes[at]) << 24) | (Number(bytes[at + 1]) << 16)
+  return (high | (Number(bytes[at + 2]) << 8) | Number(bytes[at + 3])) >>> 0
 }

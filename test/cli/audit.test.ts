@@ -2,8 +2,7 @@
  * Goal: `audit` says of a sound log that it holds and names the first thing that does not; `rebuild` gives the same folds
  * again; neither touches a log that is served. Method: a small log made by the real service, damaged on disk.
  */
-import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Target, TestClient } from '../support/client.ts'
@@ -46,20 +45,18 @@ function copied(name: string): string {
   return data
 }
 
-function leftovers(): readonly string[] {
-  return readdirSync(tmpdir()).filter((name) => name.startsWith('trustwarden-scratch-'))
-}
-
 describe('audit', () => {
   test('of a sound log holds, under the anchor that somebody kept, and leaves nothing behind', () => {
-    const before = leftovers()
-    const ended = trustwarden(['audit', '--data', log.data, '--trust', log.anchor, '--json'])
+    const beside = join(scratch.path, 'beside')
+    mkdirSync(beside)
+    const args = ['--data', log.data, '--trust', log.anchor, '--scratch', beside, '--json']
+    const ended = trustwarden(['audit', ...args])
     expect([ended.code, ended.err]).toEqual([0, ''])
     const report = JSON.parse(ended.out) as Record<string, unknown>
     expect([report['ok'], report['size'], report['entries']]).toEqual([true, size, size])
     const told = trustwarden(['audit', '--data', log.data])
     expect([told.code, told.out]).toEqual([0, expect.stringMatching(/^holds: /)])
-    expect(leftovers()).toEqual(before)
+    expect(readdirSync(beside)).toEqual([])
   })
 
   test('under another anchor differs', () => {
@@ -85,6 +82,52 @@ describe('audit', () => {
     }
     expect(changed).toBeGreaterThan(0)
     const ended = trustwarden(['audit', '--data', data])
+    expect(ended.code).toBe(1)
+    expect(ended.out + ended.err).toMatch(/DIFFERS|_/)
+    expect(ended.err).not.toMatch(/^\s+at /m)
+  })
+
+  test('of a part holds without all before it, and says what it did not read', () => {
+    const part = (...args: readonly string[]): Ended =>
+      trustwarden(['audit', '--data', log.data, '--trust', log.anchor, ...args])
+    const told = part('--from', '200', '--to', '290')
+    expect([told.code, told.err]).toEqual([0, ''])
+    expect(told.out).toContain('holds: entries 200 to 289')
+    expect(told.out).toContain('not checked: outcomes')
+    expect(told.out).toContain('not read: disclosures')
+    const report = JSON.parse(part('--from', '250', '--json').out) as Record<string, unknown>
+    expect(report).toMatchObject({ ok: true, size, from: 250, to: size, replayed: false })
+    expect([report['entries'], report['signatures']]).toEqual([size - 250, size - 250])
+    const begin = JSON.parse(part('--to', '100', '--json').out) as Record<string, unknown>
+    expect(begin).toMatchObject({ ok: true, to: 100, replayed: true, entries: 100 })
+    expect(part('--to', String(size + 1)).err).toContain(`--to is ${size + 1}`)
+    expect(part('--from', '9', '--to', '9').code).toBe(2)
+  })
+
+  test('of a part under another anchor does not hold', () => {
+    const other = makeLog()
+    const ended = trustwarden(['audit', '--data', log.data, '--trust', other.anchor, '--from', '5'])
+    expect([ended.code, ended.err]).toEqual([1, expect.stringContaining('head_invalid')])
+    removeLog(other)
+  })
+
+  test('of a part with changed bytes does not hold', () => {
+    const data = copied('part')
+    const db = join(data, 'db')
+    let changed = 0
+    for (const name of readdirSync(db).filter((one) => /\.(log|ldb)$/.test(one))) {
+      const path = join(db, name)
+      const bytes = readFileSync(path)
+      for (let at = 0; ; at++) {
+        at = bytes.indexOf('eyJhY3Rpb24i', at)
+        if (at < 0) break
+        bytes[at + 200] = bytes[at + 200] === 65 ? 66 : 65
+        changed++
+      }
+      writeFileSync(path, bytes)
+    }
+    expect(changed).toBeGreaterThan(0)
+    const ended = trustwarden(['audit', '--data', data, '--from', '100', '--to', '200'])
     expect(ended.code).toBe(1)
     expect(ended.out + ended.err).toMatch(/DIFFERS|_/)
     expect(ended.err).not.toMatch(/^\s+at /m)

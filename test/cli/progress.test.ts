@@ -26,11 +26,11 @@ test('a first line comes after half a second, with what is left, and then one ev
   at(400, 40, 1000)
   expect(lines).toEqual([])
   at(500, 50, 1000)
-  expect(lines).toEqual(['restore, entries: 5 % · 50/1000 · 10 s left\n'])
+  expect(lines).toEqual(['restore, entries: 5 % · 50/1000 · 100/s · 10 s left\n'])
   at(5_400, 540, 1000)
   expect(lines).toHaveLength(1)
   at(5_500, 550, 1000)
-  expect(lines[1]).toBe('restore, entries: 55 % · 550/1000 · 5 s left\n')
+  expect(lines[1]).toBe('restore, entries: 55 % · 550/1000 · 100/s · 5 s left\n')
 })
 
 test('what ends within two seconds is silent, and each part begins anew', () => {
@@ -41,7 +41,7 @@ test('what ends within two seconds is silent, and each part begins anew', () => 
   at(1_600, 1000, 1000)
   at(1_700, 0, 100, 'fold dedup')
   at(2_300, 3, 100, 'fold dedup')
-  expect(lines).toEqual(['restore, fold dedup: 3 % · 3/100 · 20 s left\n'])
+  expect(lines).toEqual(['restore, fold dedup: 3 % · 3/100 · 5/s · 20 s left\n'])
 })
 
 test('what slows down is told when it turns out long', () => {
@@ -51,14 +51,14 @@ test('what slows down is told when it turns out long', () => {
   expect(lines).toEqual([])
   at(1_200, 520, 1000)
   at(9_000, 550, 1000)
-  expect(lines).toEqual(['restore, entries: 55 % · 550/1000 · 8 s left\n'])
+  expect(lines).toEqual(['restore, entries: 55 % · 550/1000 · 61/s · 8 s left\n'])
 })
 
 test('on a terminal it is a bar that goes away', () => {
   const { lines, progress, at } = started(true)
   at(0, 0, 10)
   at(100, 5, 10)
-  expect(lines[0]).toMatch(/^\rrestore, entries █{15}░{15} 50 % · 5\/10 · 1 s left/)
+  expect(lines[0]).toMatch(/^\rrestore, entries █{15}░{15} 50 % · 5\/10 · 50\/s · 1 s left/)
   progress.end()
   expect(lines.at(-1)).toBe('\r\u001b[K')
 })

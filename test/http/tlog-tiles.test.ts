@@ -14,6 +14,7 @@ import {
   utf8Encode,
   verifyConsistency,
   verifyInclusion,
+  verifyRange,
   fromBase64url,
 } from '@trustwarden/proofs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -147,6 +148,26 @@ describe('the tree', () => {
         root: rootOf(0, at),
       })
     }
+    for (const [start, end, at] of [
+      [0, 1, 1],
+      [0, size, size],
+      [255, 257, 300],
+      [256, 512, 513],
+      [3, 598, size],
+      [size - 1, size, size],
+    ] as const) {
+      const reply = await operator.read(
+        `${LOG}/v1/proofs/range?start=${start}&end=${end}&size=${at}`,
+      )
+      expect(reply.json()).toMatchObject({ start, end, size: at })
+      verifyRange(nativePrimitives, {
+        start,
+        treeSize: at,
+        leafHashes: leaves.slice(start, end),
+        path: hashes(reply),
+        root: rootOf(0, at),
+      })
+    }
     for (const [from, to] of [
       [1, size],
       [255, 256],
@@ -177,6 +198,13 @@ describe('the tree', () => {
       ['consistency?from=0&to=5', 'range_invalid'],
       ['consistency?from=6&to=5', 'range_invalid'],
       [`consistency?from=1&to=${size + 1}`, 'range_invalid'],
+      [`range?start=0&end=1&size=${size + 1}`, 'range_invalid'],
+      ['range?start=0&end=6&size=5', 'range_invalid'],
+      ['range?start=3&end=3&size=5', 'range_invalid'],
+      ['range?start=4&end=3&size=5', 'range_invalid'],
+      ['range?start=0&end=3', 'request_malformed'],
+      ['range?start=0&end=-3&size=5', 'request_malformed'],
+      ['range?start=0&end=3&size=9007199254740992', 'request_malformed'],
     ] as const) {
       const reply = await operator.read(`${LOG}/v1/proofs/${query}`)
       expect([query, reply.status, reply.json()['code']]).toEqual([query, 400, code])

@@ -55,6 +55,7 @@ describe('the audit', () => {
       signatures: 4,
       disclosures: 1,
       erased: 0,
+      lost: 0,
       erasuresDue: 0,
     })
   })

@@ -83,6 +83,50 @@ describe('a log on disk', () => {
     await end(test, record)
   })
 
+  it('is scrubbed while it is written to, and never taken for damaged; one bit that changed is', async () => {
+    const test = new TestLog()
+    let record = await create(test)
+    await Promise.all(
+      Array.from({ length: 400 }, (_, n) => test.submit(say(OWNER, { sub: `name-${n % 50}` }))),
+    )
+    await end(test, record)
+    record = await HeadRecord.open(recordPath(), { origin: ORIGIN })
+    const opened = await openKeepingJournals(dataPath())
+    const place = { load: () => undefined, save: () => undefined }
+    await test.open((one) => {
+      one.store = new FaultStore(opened.store)
+      one.options = {
+        headRecord: record,
+        scrub: { bytesPerS: Number.POSITIVE_INFINITY, place, restMs: 1 },
+      }
+    })
+    const passes = (): number => test.log.stats().scrub?.passes ?? -1
+    // The writer never rests: a fold is begun between two of its commits, or not at all.
+    let isLoading = true
+    const lanes = Array.from({ length: 3 }, async (_, lane) => {
+      for (let n = 0; isLoading; n++) {
+        const { index } = await test.submit(say(OWNER, { details: `lane ${lane}` }))
+        await test.submit(say(OWNER, { sub: `name-${n % 50}`, payload: { forget: n % 2 === 0 } }))
+        if (n % 8 !== 7) continue
+        await test.submit(say(OPERATOR, { type: 'erasure', payload: { entries: [index] } }))
+      }
+    })
+    while (passes() < 3 && test.fatal.length === 0) {
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    expect(test.fatal).toEqual([])
+    isLoading = false
+    await Promise.all(lanes)
+    const value = test.database.store.get(test.database.keys.bundle(0))
+    const changed = value?.map((byte, at) => (at === 500 ? byte ^ 1 : byte))
+    if (changed === undefined) throw new Error('there is no full bundle')
+    const key = test.database.keys.bundle(0)
+    await test.database.store.write([{ type: 'put', key, value: changed }])
+    while (test.fatal.length === 0) await new Promise((resolve) => setTimeout(resolve, 20))
+    expect(String(test.fatal[0])).toMatch(/b:0000000000000000.* has changed since|not those of/)
+    await end(test, record)
+  })
+
   it('is one process’s: neither a second start nor a rebuild gets in', async () => {
     const test = new TestLog()
     const record = await create(test)

@@ -1,11 +1,12 @@
 /**
- * @module Goal: what the prover proves is RFC 9162's proof, and the kit's verifier, written apart from it, accepts it.
+ * @module Goal: what the prover proves is RFC 9162's proof and FORMAT's range proof, and the kit's verifier, written apart from it, accepts it.
  * Method: all sizes 0…300, the tile boundaries around 65,536 and random sizes up to 70,000, read from the tiles of
  * today's tree of 70,000, against the naive recursion and the verifier; then trees of two kinds of leaves up to 2^53 − 1.
  */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { verifyConsistency, verifyInclusion } from '../../proofs/merkle.ts'
+import { verifyRange } from '../../proofs/range-proof.ts'
 import { nativePrimitives as p } from '../../src/crypto.ts'
 import { Edge, treeReader } from '../../src/merkle/grow.ts'
 import type { NodeReader } from '../../src/merkle/tiles.ts'
@@ -16,6 +17,7 @@ import {
   naiveInclusion,
   naiveLeaves,
   naiveNodeHash,
+  naiveRange,
   naiveRoot,
   naiveTwoToneTree,
 } from '../support/naive-merkle.ts'
@@ -73,7 +75,30 @@ function checkConsistency(prover: Prover, oldSize: number): void {
   })
 }
 
+function checkRange(prover: Prover, start: number, end: number): void {
+  const path = prover.range(start, end)
+  expect(hexes(path)).toBe(hexes(naiveRange(mth, start, end, prover.size)))
+  verifyRange(p, {
+    start,
+    treeSize: prover.size,
+    leafHashes: leaves.slice(start, end),
+    path,
+    root: mth(0, prover.size),
+  })
+}
+
 describe('against the naive recursion and the verifier', () => {
+  it('proves every range of every size up to 40, and some of sizes up to 600', () => {
+    for (let size = 1; size <= 600; size += size < 40 ? 1 : 93) {
+      const prover = new Prover(p, size, reader)
+      const step = size <= 40 ? 1 : 59
+      for (let start = 0; start < size; start += step) {
+        for (let end = start + 1; end <= size; end += step) checkRange(prover, start, end)
+        checkRange(prover, start, size)
+      }
+    }
+  })
+
   it('proves every index and every older size of every size up to 300', () => {
     expect(hexes([rootAt(p, 0, reader)])).toBe(hexes([naiveRoot([])]))
     for (let size = 1; size <= 300; size++) {
@@ -92,6 +117,8 @@ describe('against the naive recursion and the verifier', () => {
       expect(hexes([prover.root()])).toBe(hexes([mth(0, size)]))
       for (const other of around.filter((oldSize) => oldSize <= size)) {
         checkConsistency(prover, other)
+        checkRange(prover, other - 3, other)
+        checkRange(prover, Math.max(0, other - 700), other - 1)
         checkInclusion(prover, other - 1)
         if (other < size) checkInclusion(prover, other)
       }
@@ -190,6 +217,14 @@ describe('huge trees', () => {
         verifyInclusion(p, { leafIndex: index, treeSize: size, leafHash, path, root })
 
         const oldSize = index + 1
+        const start = Math.max(0, index - (other % 40))
+        const leafHashes = Array.from({ length: oldSize - start }, (_, at) =>
+          start + at < boundary ? before : after,
+        )
+        const range = prover.range(start, oldSize)
+        expect(hexes(range)).toBe(hexes(naiveRange(rootOf, start, oldSize, size)))
+        verifyRange(p, { start, treeSize: size, leafHashes, path: range, root })
+
         const consistency = prover.consistency(oldSize)
         expect(hexes(consistency)).toBe(hexes(naiveConsistency(rootOf, oldSize, size)))
         const oldRoot = rootOf(0, oldSize)
@@ -212,6 +247,12 @@ describe('refusals', () => {
     for (const size of [-1, 11, 0.5, Number.NaN]) {
       expect(() => prover.consistency(size)).toThrow(sizeError)
     }
+    const indexError = expect.objectContaining({ name: 'MerkleError', code: 'index_out_of_range' })
+    for (const start of [-1, 4, 5, 0.5, Number.NaN])
+      expect(() => prover.range(start, 4)).toThrow(indexError)
+    for (const end of [-1, 11, 0.5, Number.NaN])
+      expect(() => prover.range(0, end)).toThrow(sizeError)
+    expect(prover.range(0, 10)).toEqual([])
     for (const size of [-1, 0.5, 2 ** 53]) expect(() => rootAt(p, size, reader)).toThrow(sizeError)
     expect(() => proveInclusion(p, 0, 0, reader)).toThrow('leaf index is 0')
     expect(prover.consistency(0)).toEqual([])

@@ -11,6 +11,7 @@ import { describe, expect, test } from 'vitest'
 import { toBase64, toBase64url, utf8Decode, utf8Encode } from '../../proofs/bytes.ts'
 import { type CliIo, runExplain, runProofs, runVerify } from '../../proofs/cli/main.ts'
 import { formatLineage } from '../../proofs/lineage.ts'
+import { formatRange } from '../../proofs/range.ts'
 import { formatReceipt } from '../../proofs/receipt.ts'
 import { formatTlogProof } from '../../proofs/tlog-proof.ts'
 import { edit, make } from '../../proofs/vectors/generate-bundle.ts'
@@ -29,6 +30,8 @@ const stranger = tellStory({
   without: ['owner'],
   payload: { genesis: { owners: [] } },
 })
+const strange = tellStory()
+strange.log.append(motion(strange.timeMs))
 const files: Readonly<Record<string, Uint8Array>> = {
   'anchor.txt': utf8Encode(`${anchor}\n`),
   'trust.json': utf8Encode(trustFile),
@@ -63,6 +66,10 @@ const files: Readonly<Record<string, Uint8Array>> = {
     receipts: [4, 5].map((index) => stranger.log.receipt(index)),
   }),
   'stranger-genesis.json': formatReceipt(stranger.log.receipt(0)),
+  'range.json': formatRange(log.range(3, 9)),
+  'cut-range.json': formatRange({ ...log.range(3, 9), entries: log.entries.slice(4, 9) }),
+  'motion-range.json': formatRange(strange.log.range(9, 11)),
+  'strange-anchor.txt': utf8Encode(anchorOf(strange)),
   'entry.tlog-proof': proof,
   'entry.bin': log.entries[8] ?? new Uint8Array(),
   'other.bin': log.entries[7] ?? new Uint8Array(),
@@ -218,6 +225,23 @@ describe('verify', () => {
     const owner = ['--owner', toBase64url(people.owner.spki)] as const
     expect(verify(...common, ...owner, '--pattern', 'finance/**').status).toBe(0)
     expect(verify(...common, ...owner).err).toContain('delegation_invalid')
+  })
+
+  test('holds for a range, and says that nothing is left out', () => {
+    const held = verify('range.json', '--trust', anchor)
+    expect([held.status, held.out]).toEqual([0, expect.stringContaining('entries  3 to 8')])
+    expect(held.out).toContain('none left out, none added, none changed')
+    expect(held.out).toContain(
+      '1 action, 2 agent.issue, 1 decision, 1 owner.enroll, 1 policy.activate',
+    )
+    const told = ran((io) => runExplain(['range.json', '--trust', anchor], io))
+    expect(told.out).toContain('these are all entries from 3 to 8')
+    const cut = verify('cut-range.json', '--trust', anchor)
+    expect([cut.status, cut.err]).toEqual([1, expect.stringContaining('inclusion_mismatch')])
+    const json = JSON.parse(verify('range.json', '--trust', anchor, '--json').out)
+    expect(json).toMatchObject({ holds: true, kind: 'range', start: 3, end: 9, size: 10 })
+    const unknown = verify('motion-range.json', '--trust', 'strange-anchor.txt').out
+    expect(unknown).toContain('1 entry of a kind that is unknown to this release')
   })
 
   test('holds for a tlog-proof with its entry', () => {

@@ -3,8 +3,7 @@
  * (transparency-dev/merkle testdata); then, for all sizes up to 64, every proof of the naive recursion, and with every
  * other index or size; every bit of small proofs flipped; trees of up to 2^53−1 leaves.
  *
- * The subtree sets of the foreign testdata are left out: they are proofs of ranges [start, end), which no format of the
- * kit has.
+ * The subtree sets of the foreign testdata are run by range-proof.test.ts.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import fc from 'fast-check'

@@ -5,15 +5,18 @@
  */
 import type { JsonObject, JsonValue } from '@trustwarden/proofs'
 import {
+  decodeBundle,
   decodeEntry,
   encodeEntry,
   expandReceipts,
+  encodeBundle,
   formatPermit,
   fromBase64url,
   keyId,
   noblePrimitives,
   parsePermit,
   parseReceipt,
+  parseRange,
   permitSigningInput,
   receiptSetObject,
   toBase64url,
@@ -26,7 +29,9 @@ import {
   AgentIdentity,
   type ConnectOptions,
   enrollReader,
+  formatRange,
   PersonKey,
+  Reader,
   TrustWarden,
   TrustWardenError,
 } from '../../src/sdk/index.ts'
@@ -340,6 +345,37 @@ describe('a service that lies', () => {
     proxy.script = (_seen, forward) => forward()
     await refusing.confirmHeads()
     expect(refusing.client.heads.unproven).toEqual([])
+  })
+
+  test('a range with an entry left out, exchanged or moved, and one beyond the checkpoint', async () => {
+    const operator = PersonKey.fromFile(service.operator)
+    const client = await connect()
+    const reader = new Reader(client, operator.as('operator'))
+    const { size } = (await client.checkpoint()).head
+    expect((await reader.entries(0, size)).entries).toHaveLength(size)
+    const part = await reader.entries(1, 4)
+    expect(part.entries.map(({ index }) => index)).toEqual([1, 2, 3])
+    expect(parseRange(formatRange(part.range))).toEqual(part.range)
+    const bundle = (change: (entries: readonly Uint8Array[]) => readonly Uint8Array[]) => {
+      tamper(`/tile/entries/000.p/${size}`, (reply) => {
+        const entries = decodeBundle(Buffer.from(reply.body, 'latin1'), size)
+        return { ...reply, body: Buffer.from(encodeBundle(change(entries))).toString('latin1') }
+      })
+      return codeOf(reader.entries(1, 4))
+    }
+    expect(await bundle((entries) => entries.toSpliced(2, 1))).toBe('answer_malformed')
+    expect(await bundle((entries) => entries.with(2, entries[3] ?? new Uint8Array()))).toBe(
+      'receipt_invalid',
+    )
+    expect(await bundle((entries) => entries.toReversed())).toBe('receipt_invalid')
+    tamper(`/proofs/range?start=1&end=4&size=${size}`, (reply) =>
+      changed(reply, (body) => ({ ...body, path: [] })),
+    )
+    expect(await codeOf(reader.entries(1, 4))).toBe('receipt_invalid')
+    proxy.script = (_seen, forward) => forward()
+    expect(await codeOf(reader.entries(1, size + 1))).toBe('range_invalid')
+    expect(await codeOf(reader.entries(4, 4))).toBe('argument_invalid')
+    expect(await codeOf(reader.entries(-1, 4))).toBe('argument_invalid')
   })
 
   test('a certificate or lineage that is not the recorded one', async () => {

@@ -29,6 +29,11 @@ import {
 import { readKeyFile } from '../../src/keys.ts'
 import { signerFromPrivateKey } from '../../src/crypto.ts'
 
+/** Tiles and bundles are bytes: their bodies are strings of one character a byte. */
+export function encodingOf(path: string): 'latin1' | 'utf8' {
+  return path.includes('/tile/') ? 'latin1' : 'utf8'
+}
+
 /** A request as it came in. */
 export interface Seen {
   readonly method: string
@@ -98,7 +103,7 @@ export class TamperingProxy {
       return
     }
     response.writeHead(act.status, { 'content-type': 'application/json', ...act.headers })
-    response.end(act.body)
+    response.end(act.body, encodingOf(path))
   }
 
   async #forward({ method, path, body }: Seen, request: IncomingMessage): Promise<Reply> {
@@ -111,7 +116,8 @@ export class TamperingProxy {
       },
       ...(method === 'POST' ? { body } : {}),
     })
-    return { status: answer.status, body: await answer.text() }
+    const bytes = Buffer.from(await answer.arrayBuffer())
+    return { status: answer.status, body: bytes.toString(encodingOf(path)) }
   }
 }
 
@@ -165,7 +171,12 @@ export function forgedReceipt(
 }
 
 /** A head under the log's own key. */
-function signHead(keysDirectory: string, origin: string, size: number, root: Uint8Array): string {
+export function signHead(
+  keysDirectory: string,
+  origin: string,
+  size: number,
+  root: Uint8Array,
+): string {
   const signer = signerFromPrivateKey(readKeyFile(`${keysDirectory}/log.key`))
   const key = noteKey(noblePrimitives, origin, NOTE_ED25519, signer.publicKey)
   const text = formatHeadBody({ origin, size, root, extensions: [] })

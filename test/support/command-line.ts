@@ -1,5 +1,5 @@
 /** @module The built CLI, run to its end: what it printed and how it ended, right or wrong. */
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -32,6 +32,24 @@ export function trustwarden(
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   })
   return { code: ended.status, out: ended.stdout, err: ended.stderr }
+}
+
+/** As `trustwarden`, beside whatever else is under way in this process. */
+export async function trustwardenAsync(args: readonly string[]): Promise<Ended> {
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    env: cleanEnvironment(),
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: 60_000,
+  })
+  let [out, err] = ['', '']
+  child.stdout.on('data', (chunk: Buffer) => {
+    out += chunk.toString()
+  })
+  child.stderr.on('data', (chunk: Buffer) => {
+    err += chunk.toString()
+  })
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
+  return { code, out, err }
 }
 
 /** A new temporary directory, and how it goes again. */

@@ -90,6 +90,21 @@ export function naiveConsistency(rootOf: RangeRoot, m: number, n: number): Uint8
   return subproof(rootOf, m, 0, n, true)
 }
 
+/** RANGE(a, b, D[lo:lo+n]) (FORMAT §11.4): what lies beside the leaves from a to b, for 0 ≤ a < b ≤ n. */
+export function naiveRange(
+  rootOf: RangeRoot,
+  a: number,
+  b: number,
+  n: number,
+  lo = 0,
+): Uint8Array[] {
+  if (a === 0 && b === n) return []
+  const k = naiveSplit(n)
+  if (b <= k) return [...naiveRange(rootOf, a, b, k, lo), rootOf(lo + k, lo + n)]
+  if (a >= k) return [...naiveRange(rootOf, a - k, b - k, n - k, lo + k), rootOf(lo, lo + k)]
+  return [...naiveRange(rootOf, a, k, k, lo), ...naiveRange(rootOf, 0, b - k, n - k, lo + k)]
+}
+
 /** The root to which a path leads, by the recursion of PATH read backwards. It takes path nodes from the root down. */
 export function naiveFold(
   m: number,

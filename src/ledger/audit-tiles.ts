@@ -1,0 +1,92 @@
+/**
+ * @module Compares the tiles of a log with the leaf hashes of a range of its entries, level by level, as they come. What
+ * a tile holds beside the range is left alone; a tile above level 0 is compared where all below it lies in the range.
+ */
+import type { Hash } from '@trustwarden/proofs'
+import { nativePrimitives } from '../crypto.ts'
+import { hashAt, nodeHasher, tileRows, topOf } from '../merkle/tiles.ts'
+import { HASH_LENGTH, TILE_WIDTH, tileWidth } from '../merkle/tree-math.ts'
+import { Difference, differ } from './audit-difference.ts'
+
+/** Reads the first `width` hashes of a tile. */
+export type ReadTile = (level: number, index: number, width: number) => Promise<Uint8Array>
+
+/** Hashes of one tile that are known, from the `first`-th on. */
+interface Slice {
+  readonly tile: number
+  readonly first: number
+  readonly hashes: Hash[]
+}
+
+const hashNode = nodeHasher(nativePrimitives)
+
+/** Takes the leaf hashes of a range in order. It keeps at most one tile of each level. */
+export class TileComparison {
+  readonly #size: number
+  readonly #readTile: ReadTile
+  readonly #levels: (Slice | undefined)[] = []
+  #compared = 0
+
+  /** @param size - Of the tree whose tiles are read. */
+  constructor(size: number, readTile: ReadTile) {
+    this.#size = size
+    this.#readTile = readTile
+  }
+
+  /** Tiles that were compared so far, in part or whole. */
+  get compared(): number {
+    return this.#compared
+  }
+
+  /**
+   * Takes the next hashes of `level`, the first of which is its `position`-th.
+   *
+   * @throws {Difference} `tile`
+   */
+  async take(level: number, position: number, hashes: readonly Hash[]): Promise<void> {
+    for (const [at, hash] of hashes.entries()) {
+      const place = position + at
+      const tile = Math.floor(place / TILE_WIDTH)
+      const first = place - tile * TILE_WIDTH
+      const slice = this.#levels[level] ?? { tile, first, hashes: [] }
+      slice.hashes.push(hash)
+      this.#levels[level] = slice
+      if ((place + 1) % TILE_WIDTH === 0) await this.#close(level, slice)
+    }
+  }
+
+  /** Compares what is left: the tiles in which the range ends. @throws {Difference} `tile` */
+  async finish(): Promise<void> {
+    for (let level = 0; level < this.#levels.length; level++) {
+      const slice = this.#levels[level]
+      if (slice !== undefined) await this.#compare(level, slice)
+    }
+  }
+
+  async #close(level: number, slice: Slice): Promise<void> {
+    this.#levels[level] = undefined
+    const bytes = await this.#compare(level, slice)
+    if (slice.first > 0) return
+    await this.take(level + 1, slice.tile, [topOf(tileRows(hashNode, bytes)).slice()])
+  }
+
+  async #compare(level: number, { tile, first, hashes }: Slice): Promise<Uint8Array> {
+    const width = tileWidth(this.#size, level, tile)
+    const bytes = await this.#readTile(level, tile, width)
+    const name = `tile ${level}/${tile}`
+    differ(
+      bytes.length === width * HASH_LENGTH,
+      'malformed',
+      `${name} is ${bytes.length} bytes, not ${width * HASH_LENGTH}`,
+    )
+    for (const [at, hash] of hashes.entries()) {
+      if (Buffer.compare(hashAt(bytes, first + at), hash) === 0) continue
+      const covered = TILE_WIDTH ** level
+      const index = (tile * TILE_WIDTH + first + at) * covered
+      const what = level === 0 ? 'that entry' : `the ${covered} entries from there on`
+      throw new Difference('tile', `${name} does not hold the hash of ${what}`, index)
+    }
+    this.#compared++
+    return bytes
+  }
+}
