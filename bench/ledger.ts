@@ -48,8 +48,8 @@ async function load() {
     serviceModule<typeof import('../src/ledger/writer.ts')>('ledger/writer'),
     serviceModule<typeof import('../src/ledger/prepare.ts')>('ledger/prepare'),
   ])
-  const [head, rebuild, policies, host] = await Promise.all([
-    serviceModule<typeof import('../src/ledger/head-note.ts')>('ledger/head-note'),
+  const [state, rebuild, policies, host] = await Promise.all([
+    serviceModule<typeof import('../src/ledger/state.ts')>('ledger/state'),
     serviceModule<typeof import('../src/ledger/rebuild.ts')>('ledger/rebuild'),
     serviceModule<typeof import('../src/gate/policies.ts')>('gate/policies'),
     serviceModule<typeof import('../src/gate/policy-host.ts')>('gate/policy-host'),
@@ -70,7 +70,7 @@ async function load() {
     ...reader,
     ...writer,
     ...prepare,
-    ...head,
+    ...state,
     ...rebuild,
     ...policies,
     ...host,
@@ -92,8 +92,10 @@ export async function openLedger({ data }: Pick<BenchLog, 'data'>): Promise<Ledg
   const { store, journals } = await s.openKeepingJournals(s.databasePath(data))
   const database = await s.Database.open({ store, origin, folds: s.foldSpecs(s.ALL_FOLDS) })
   const { genesis } = s.readGenesis(database, { origin, trustDomain, development: false })
-  const keys = s.openServiceKeys(config, genesis)
-  const { log: signer } = keys
+  const keys = s.openServiceKeys(config, genesis, {
+    state: new s.CommittedView(database, database.size, 0),
+    onWarning: () => undefined,
+  })
   const policies = new s.PolicyShelf({
     pinned: (digest) => database.pinned(digest),
     host: {
@@ -108,30 +110,29 @@ export async function openLedger({ data }: Pick<BenchLog, 'data'>): Promise<Ledg
     origin,
     trustDomain,
     serviceSpki: genesis.keys.service,
+    logKeys: keys.log,
     authority: keys.authority,
     permitSigner: keys.permit,
     policies,
     clock: guard,
   })
-  const key = s.headKey(signer, origin)
   // A kept log may be days old.
   const acceptClockAheadMs = Infinity
   const recovered = await s.recover({
     database,
     headRecord,
     clock,
-    key,
+    keys: keys.log,
     journals,
     acceptClockAheadMs,
   })
-  const reader = new s.LogReader(database, key, recovered)
+  const reader = new s.LogReader(database, keys.log, recovered)
   let fatal: Error | undefined
   const writer = new s.Writer({
     database,
     headRecord,
     reader,
-    signer,
-    origin,
+    keys: keys.log,
     folds: s.ALL_FOLDS,
     guard,
     onFatal: (error) => {

@@ -13,6 +13,7 @@ import { cborUint } from './cbor.ts'
 import { checkSubjects } from './entry-links.ts'
 import { check, ProofError, type ProofErrorCode } from './errors.ts'
 import { keyId } from './key.ts'
+import { type KeyRotation, parseKeyRotate, ROTATION_OVERLAP_MIN } from './key-rotation.ts'
 import type { NamePattern } from './name-pattern.ts'
 import type { Hash, Primitives } from './primitives.ts'
 import { entriesOf, type ProvenEntry, type ProvenLog } from './proven-log.ts'
@@ -127,6 +128,38 @@ export function readOperators(p: Primitives, log: ProvenLog): Operators {
     if (known === undefined) operators.set(kid, { spki: key, index: found.index })
   }
   return operators
+}
+
+/** A rotation of the log key that took effect. */
+export interface EffectiveRotation extends KeyRotation {
+  readonly index: number
+  readonly signers: readonly string[]
+}
+
+/**
+ * Finds the last rotation of the log key that took effect in what is shown of a log.
+ *
+ * @throws {ProofError} `link_missing` if none is shown, or not all that made it effective; `outcome_mismatch` for one that
+ *   lies too near to its `until`; else as `parseKeyRotate` and `verifyStatement`.
+ * @see FORMAT §6, §11.7
+ */
+export function findRotation(
+  p: Primitives,
+  log: ProvenLog,
+  operators: Operators,
+): EffectiveRotation {
+  const found = lastEffective(entriesOf(log, 'key.rotate'), log.head.size)
+  if (found === undefined) throw new ProofError('link_missing', 'no effective key.rotate is shown')
+  const { index } = found
+  const rotation = parseKeyRotate(p, found.statement)
+  checkSubjects(found, ['log'])
+  const near = index + ROTATION_OVERLAP_MIN > rotation.until
+  check(!near, 'outcome_mismatch', `entry ${index}: a rotation until ${rotation.until}`)
+  const signers = verifyProposal(p, log, operators, found, {
+    named: false,
+    missing: 'link_missing',
+  })
+  return { ...rotation, index, signers }
 }
 
 /**

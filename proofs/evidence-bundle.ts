@@ -59,12 +59,7 @@ export function parseEvidence(bytes: Uint8Array): EvidenceBundle {
   check(format === EVIDENCE_FORMAT, 'version_unknown', `evidence format: not ${EVIDENCE_FORMAT}`)
   const required = ['format', 'action', 'head', 'entries', 'disclosures']
   requireMembers(object, required, [], 'evidence')
-  const entries = jsonArray(object['entries'], 'entries').map(parseEntry)
-  let previous = -1
-  for (const { index } of entries) {
-    check(index > previous, 'not_canonical', 'entries: not ascending by index')
-    previous = index
-  }
+  const entries = parseEntries(object['entries'])
   return {
     action: parseIndex(object['action'], 'action'),
     head: jsonString(object['head'], 'head'),
@@ -86,15 +81,31 @@ export function formatEvidence(bundle: EvidenceBundle): Uint8Array {
     format: EVIDENCE_FORMAT,
     action: bundle.action,
     head: bundle.head,
-    entries: bundle.entries.map(({ index, entry, path }) => ({
-      index,
-      entry: toBase64url(entry),
-      path: path.map(toBase64url),
-    })),
+    entries: entriesJson(bundle.entries),
     disclosures: Object.fromEntries(disclosures),
   })
   parseEvidence(bytes)
   return bytes
+}
+
+/** Parses entries with their inclusion proofs, which ascend. @throws {ProofError} as `parseEvidence` */
+export function parseEntries(value: JsonValue | undefined): readonly EvidenceEntry[] {
+  const entries = jsonArray(value, 'entries').map(parseEntry)
+  let previous = -1
+  for (const { index } of entries) {
+    check(index > previous, 'not_canonical', 'entries: not ascending by index')
+    previous = index
+  }
+  return entries
+}
+
+/** The entries as `parseEntries` reads them. */
+export function entriesJson(entries: readonly EvidenceEntry[]): JsonValue {
+  return entries.map(({ index, entry, path }) => ({
+    index,
+    entry: toBase64url(entry),
+    path: path.map(toBase64url),
+  }))
 }
 
 function parseEntry(value: JsonValue): EvidenceEntry {

@@ -108,6 +108,13 @@ export interface EvidenceRevocation {
   readonly beforeAction: boolean
 }
 
+/** The log before this one, which lost what it acknowledged above this size. */
+export interface EvidencePredecessor {
+  readonly origin: string
+  readonly size: number
+  readonly root: string
+}
+
 /**
  * What the log recorded and the bundle does not show: that nothing more was revoked, that no earlier action used the
  * decision, that the policy was still in force, that no other entry has the decision's id or request (it may say
@@ -129,6 +136,8 @@ export interface EvidenceReport {
   readonly trustDomain: string
   /** Whether the log says of itself that it is for development. */
   readonly development: boolean
+  /** The log that this one succeeds, and where that ended: by what genesis says. */
+  readonly predecessor: EvidencePredecessor | null
   readonly head: { readonly size: number; readonly root: string; readonly cosigned: false }
   /** A bundle of which not everything holds has no report. */
   readonly integrity: true

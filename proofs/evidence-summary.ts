@@ -8,6 +8,7 @@ import type {
   EvidenceDecision,
   EvidenceLink,
   EvidencePolicy,
+  EvidencePredecessor,
   EvidenceReport,
   EvidenceStep,
   NotProven,
@@ -73,6 +74,7 @@ export function describeEvidence(parts: EvidenceParts): EvidenceReport {
     origin: log.origin,
     trustDomain: log.genesis.trustDomain,
     development: log.genesis.development,
+    predecessor: describePredecessor(log),
     head: { size: log.head.size, root: toBase64url(log.head.root), cosigned: false },
     integrity: true,
     authorized: verdict === 'matched',
@@ -98,6 +100,12 @@ export function describeEvidence(parts: EvidenceParts): EvidenceReport {
     steps,
     notShown: [...NEVER_SHOWN, ...notShown(parts)],
   }
+}
+
+function describePredecessor({ genesis: { predecessor } }: ProvenLog): EvidencePredecessor | null {
+  if (predecessor === null) return null
+  const { origin, size, root } = predecessor
+  return { origin, size, root: toBase64url(root) }
 }
 
 function describeChain({ issuances }: EvidenceChain): readonly EvidenceLink[] {

@@ -47,7 +47,7 @@ export function explainEvidence(report: EvidenceReport): string {
   const title = `Evidence about entry ${action.index} of ${origin} (head of size ${head.size})`
   const kind = report.development ? ['The log says of itself that it is for development.'] : []
   const blocks: readonly (readonly string[])[] = [
-    [title, ...kind],
+    [title, ...kind, ...explainPredecessor(report)],
     ['WHICH AGENT DID THIS', ...bullets(explainAgent(report))],
     ['WHO AUTHORIZED IT', ...bullets(explainAuthority(report))],
     ['HOW WAS IT, OR IS IT, STOPPED', ...bullets(explainStop(report))],
@@ -59,6 +59,14 @@ export function explainEvidence(report: EvidenceReport): string {
     ['WHAT THIS DOES NOT SHOW', ...bullets(report.notShown)],
   ]
   return `${blocks.map((lines) => lines.flatMap(wrap).join('\n')).join('\n\n')}\n`
+}
+
+function explainPredecessor({ predecessor }: EvidenceReport): readonly string[] {
+  if (predecessor === null) return []
+  const { origin, size } = predecessor
+  return [
+    `The log succeeds ${origin}, which ended at size ${size}: what that log acknowledged above is in neither.`,
+  ]
 }
 
 function explainAgent({ agent, instance, scope, action }: EvidenceReport): readonly string[] {

@@ -115,6 +115,8 @@ export function parseGenesis(p: Primitives, statement: Statement): Genesis {
   const spkis = [keys.service, keys.permit, keys.heartbeat, ...authorities, ...people]
   const points = [log, time, ...spkis.map(parseSpki)].map(({ publicKey }) => toHex(publicKey))
   check(new Set(points).size === points.length, 'claim_invalid', 'genesis: a public key twice')
+  const own = genesis.predecessor?.origin === origin
+  check(!own, 'claim_invalid', 'predecessor: the log itself')
   return {
     origin,
     trustDomain: genesis.trust_domain,

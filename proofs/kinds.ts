@@ -95,6 +95,7 @@ export const KINDS: ReadonlyMap<string, KindRule> = new Map<string, KindRule>([
   ['owner.enroll', { type: 'owner.enroll', links: [['owner', 'log']], ...PROPOSAL }],
   ['member.enroll', { type: 'member.enroll', links: [['log']], ...PROPOSAL }],
   ['policy.activate', { type: 'policy.activate', links: [['policy', 'log']], ...PROPOSAL }],
+  ['key.rotate', { type: 'key.rotate', links: [['log']], ...PROPOSAL }],
   [
     'operator.clock',
     {

@@ -16,7 +16,7 @@ import { openDisclosures } from './payload.ts'
 import { IAT_WINDOW_MS } from './issuance.ts'
 import type { Hash, Primitives } from './primitives.ts'
 import { type Statement, verifyStatement } from './statement.ts'
-import { bundleHash, openTrustedHead, type Trust, type TrustAnchor } from './trust.ts'
+import { bundleHash, checkEnd, openTrustedHead, type Trust, type TrustAnchor } from './trust.ts'
 
 /** An entry of a known kind that the head commits to. Its statement's signature is not verified. */
 export interface ProvenEntry {
@@ -51,7 +51,11 @@ const NO_WINDOW: readonly string[] = ['agent.revoke', 'operator.clock', 'action'
  *   `parseGenesis`.
  * @see FORMAT §5, §12.2
  */
-export function openProvenLog(p: Primitives, bundle: EvidenceBundle, trust: Trust): ProvenLog {
+export function openProvenLog(
+  p: Primitives,
+  bundle: Pick<EvidenceBundle, 'head' | 'entries' | 'disclosures'>,
+  trust: Trust,
+): ProvenLog {
   const { origin } = parseHeadBody(parseNote(utf8Encode(bundle.head)).text)
   const trusted = trust.logs.find((log) => log.origin === origin)
   if (trusted === undefined) throw new ProofError('trust_mismatch', 'head: not of a trusted log')
@@ -84,6 +88,7 @@ export function openProvenLog(p: Primitives, bundle: EvidenceBundle, trust: Trus
     .filter(({ entry }) => !entry.known)
     .map(({ index, entry: { kind } }) => ({ index, kind }))
   const genesis = readGenesis(p, entries[0], trusted.anchor)
+  checkPredecessor(genesis, trust)
   return { head, origin, genesis, entries, unknown }
 }
 
@@ -125,12 +130,23 @@ function readGenesis(p: Primitives, first: ProvenEntry | undefined, anchor: Trus
   const founding = first?.entry.kind === 'genesis'
   check(founding, 'genesis_mismatch', 'genesis: entry 0 is of another kind')
   checkSubjects(first, ['log'])
-  const genesis = parseGenesis(p, first.statement)
+  return openGenesis(p, first.statement, anchor)
+}
+
+/** Verifies the statement of a genesis, and holds it against the anchor. */
+export function openGenesis(p: Primitives, statement: Statement, anchor: TrustAnchor): Genesis {
+  const genesis = parseGenesis(p, statement)
   const { keys, origin, ca } = genesis
-  verifyStatement(p, first.statement, { spki: keys.service, origin, type: 'genesis' })
+  verifyStatement(p, statement, { spki: keys.service, origin, type: 'genesis' })
   const sameKey = formatVkey(keys.log) === formatVkey(anchor.key)
   check(sameKey, 'genesis_mismatch', 'genesis: another log key than the trust anchor')
   const sameRoots = equalBytes(bundleHash(p, ca), anchor.bundleHash)
   check(sameRoots, 'genesis_mismatch', 'genesis: other roots than the trust anchor')
   return genesis
+}
+
+/** Where the predecessor is trusted too, it ended where this log says. */
+function checkPredecessor({ predecessor }: Genesis, { logs }: Trust): void {
+  const old = logs.find(({ origin }) => origin === predecessor?.origin)
+  if (old !== undefined && predecessor !== null) checkEnd(old, predecessor)
 }

@@ -14,6 +14,7 @@ import {
 import { check, ProofError } from './errors.ts'
 import { type Head, openHead, parseHeadBody } from './head.ts'
 import {
+  canonicalJson,
   jsonArray,
   jsonInteger,
   jsonObject,
@@ -46,12 +47,20 @@ export interface TrustedKey {
   readonly to: number | null
 }
 
+/** The last head of a log that a successor follows. */
+export interface LogEnd {
+  readonly size: number
+  readonly root: Hash
+}
+
 /** A trusted log. */
 export interface TrustedLog {
   readonly origin: string
   readonly anchor: TrustAnchor
   /** At least one. */
   readonly keys: readonly TrustedKey[]
+  /** Heads count up to this size, at which there is no other root. */
+  readonly end?: LogEnd
 }
 
 /** Everything that a verifier trusts. */
@@ -140,6 +149,36 @@ export function parseTrust(p: Primitives, bytes: Uint8Array): Trust {
 }
 
 /**
+ * Formats a trust file: an anchor where that says all, else canonical JSON. `parseTrust` gives back the same.
+ *
+ * @throws {ProofError} as `parseTrust`, for what it would refuse.
+ * @see FORMAT §13.2
+ */
+export function formatTrust(p: Primitives, trust: Trust): string {
+  const logs = trust.logs.map(({ anchor, keys, end }) => ({
+    anchor: formatTrustAnchor(p, anchor),
+    keys: keys.map(({ key, from, to }) => ({ vkey: formatVkey(key), from, to })),
+    ...(end === undefined ? {} : { end: { size: end.size, root: toBase64url(end.root) } }),
+  }))
+  const [only, ...others] = trust.logs
+  const isPlain = others.length === 0 && only?.end === undefined && only?.keys.length === 1
+  const bytes = canonicalJson({ format: TRUST_FORMAT, logs })
+  parseTrust(p, bytes)
+  const [first] = logs
+  return isPlain && first !== undefined ? `${first.anchor}\n` : `${utf8Decode(bytes)}\n`
+}
+
+/**
+ * Demands that a log ended at this head, or did not end by the trust.
+ *
+ * @throws {ProofError} `trust_mismatch`
+ */
+export function checkEnd({ origin, end }: TrustedLog, { size, root }: LogEnd): void {
+  const same = end === undefined || (end.size === size && equalBytes(end.root, root))
+  check(same, 'trust_mismatch', `predecessor: ${origin} ended at another head`)
+}
+
+/**
  * Finds the trusted log of this origin.
  *
  * @throws {ProofError} `origin_mismatch` if there is none.
@@ -154,15 +193,16 @@ export function trustFor(trust: Trust, origin: string): TrustedLog {
  * Opens a head of a trusted log: of its origin, without extension lines, signed by a key that counts for its size.
  *
  * @param note - The head as it travels.
- * @throws {ProofError} `origin_mismatch`; `head_out_of_range` if only keys signed that do not count for its size;
- *   `malformed` for extension lines; else as `openHead`.
+ * @throws {ProofError} `origin_mismatch`; `head_out_of_range` if only keys signed that do not count for its size, or the log
+ *   ended before; `root_mismatch` for another root than the one it ended at; `malformed` for extension lines; else as
+ *   `openHead`.
  * @see FORMAT §11.1, §13.2
  */
 export function openTrustedHead(p: Primitives, trust: Trust, note: Uint8Array | string): Head {
   const bytes = typeof note === 'string' ? utf8Encode(note) : note
   const { text, signatures } = parseNote(bytes)
   const { origin, size, extensions } = parseHeadBody(text)
-  const { keys } = trustFor(trust, origin)
+  const { keys, end } = trustFor(trust, origin)
   check(extensions.length === 0, 'malformed', 'head: an extension line')
   const counts = ({ from, to }: TrustedKey) => size >= from && (to === null || size <= to)
   const signs = ({ key }: TrustedKey) =>
@@ -172,7 +212,12 @@ export function openTrustedHead(p: Primitives, trust: Trust, note: Uint8Array | 
   const permitted = counting.some(signs) || !keys.some(signs)
   check(permitted, 'head_out_of_range', `head: its key does not count for size ${size}`)
   const noteKeys = counting.map(({ key }) => key)
-  return openHead(p, bytes, noteKeys, origin)
+  const head = openHead(p, bytes, noteKeys, origin)
+  if (end === undefined) return head
+  check(size <= end.size, 'head_out_of_range', `head: the log ended at size ${end.size}`)
+  const ended = size < end.size || equalBytes(head.root, end.root)
+  check(ended, 'root_mismatch', 'head: another root than the one that the log ended at')
+  return head
 }
 
 function trustedLog(anchor: TrustAnchor, keys?: readonly TrustedKey[]): TrustedLog {
@@ -180,14 +225,23 @@ function trustedLog(anchor: TrustAnchor, keys?: readonly TrustedKey[]): TrustedL
   return { origin: anchor.key.name, anchor, keys: all }
 }
 
+function parseEnd(value: JsonValue): LogEnd {
+  const end = jsonObject(value, 'end')
+  requireMembers(end, ['size', 'root'], [], 'end')
+  const size = jsonInteger(end['size'], 'size')
+  check(size >= 0, 'malformed', 'size: negative')
+  return { size, root: parseHash(jsonString(end['root'], 'root'), 'root') }
+}
+
 function parseLog(p: Primitives, value: JsonValue): TrustedLog {
   const log = jsonObject(value, 'log')
-  requireMembers(log, ['anchor'], ['keys'], 'log')
+  requireMembers(log, ['anchor'], ['keys', 'end'], 'log')
   const anchor = parseTrustAnchor(p, jsonString(log['anchor'], 'anchor'))
-  if (log['keys'] === undefined) return trustedLog(anchor)
+  const end = log['end'] === undefined ? {} : { end: parseEnd(log['end']) }
+  if (log['keys'] === undefined) return { ...trustedLog(anchor), ...end }
   const keys = jsonArray(log['keys'], 'keys').map((key) => parseKey(p, key, anchor.key.name))
   check(keys.length > 0, 'malformed', 'keys: none')
-  return trustedLog(anchor, keys)
+  return { ...trustedLog(anchor, keys), ...end }
 }
 
 function parseKey(p: Primitives, value: JsonValue, origin: string): TrustedKey {

@@ -50,6 +50,7 @@ import { erasedBy } from './ledger/erasures.ts'
 import { clockHandler, genesisHandler } from './ledger/genesis.ts'
 import { ClockGuard } from './ledger/clock-guard.ts'
 import { CORE_FOLDS, Log } from './ledger/log.ts'
+import type { LogKeys, RotationReader } from './ledger/log-keys.ts'
 import { refusesData } from './ledger/recovery.ts'
 import {
   createPrincipalReader,
@@ -61,11 +62,16 @@ import { proposalsFold, ruleProposal } from './ledger/proposals.ts'
 import { Quotas } from './ledger/quotas.ts'
 import { foldSpecs } from './ledger/rebuild.ts'
 import { readRegistered } from './ledger/register.ts'
+import { createRotateHandler } from './ledger/rotate.ts'
+import { RotationProofs } from './ledger/rotation-proofs.ts'
+import { ROTATE_KIND, readRotations } from './ledger/rotations.ts'
+import { CommittedView } from './ledger/state.ts'
 import { VerifyPool } from './ledger/verify-pool.ts'
 import { gatherLines, openTls, readings, startTls, timed, type Voice } from './operation.ts'
 import { scrubPlace } from './scrub-place.ts'
 import { openServiceKeys } from './service-keys.ts'
 import { createAllowancesFold, withAllowance } from './revocation/allowance.ts'
+import { refreshTrustFile } from './trust-file.ts'
 import { revocationReader, revocationsFold } from './revocation/revocations.ts'
 import { createRevokeHandler } from './revocation/revoke.ts'
 import { type DiskSpace, openDiskSpace } from './space.ts'
@@ -90,6 +96,7 @@ export interface RuleParts {
   readonly trustDomain: string
   /** SubjectPublicKeyInfo of the service key. */
   readonly serviceSpki: Uint8Array
+  readonly logKeys: LogKeys
   readonly authority: IssueOptions['authority']
   readonly permitSigner: Signer
   readonly policies: Pick<PolicyShelf, 'find' | 'tryOut'>
@@ -102,6 +109,7 @@ export interface Rules {
   /** All folds but `CORE_FOLDS`. */
   readonly folds: readonly Fold[]
   readonly principals: PrincipalReader
+  readonly rotations: RotationReader
 }
 
 /** Folds besides `CORE_FOLDS`, which need no part of a service. */
@@ -123,7 +131,7 @@ export const ALL_FOLDS: readonly Fold[] = [...CORE_FOLDS, ...RULE_FOLDS]
 
 /** Puts the rules of identity, gate, revocation and the ledger's own together. */
 export function composeRules(parts: RuleParts): Rules {
-  const { origin, trustDomain, authority, clock } = parts
+  const { origin, trustDomain, logKeys, authority, clock } = parts
   const readers = { agents: agentReader, revocations: revocationReader }
   const handlers: readonly StatementHandler[] = [
     genesisHandler,
@@ -132,6 +140,11 @@ export function composeRules(parts: RuleParts): Rules {
       keyHolder: findKeyHolder,
       nameUse: findNameUse,
       nameUses: listNameUses,
+    }),
+    createRotateHandler({
+      keyHolder: findKeyHolder,
+      first: logKeys.first,
+      isHeld: (key) => logKeys.holds(key),
     }),
     createErasureHandler(readers),
     createActivateHandler({ ruleProposal, tryOut: (pack) => parts.policies.tryOut(pack) }),
@@ -155,7 +168,7 @@ export function composeRules(parts: RuleParts): Rules {
   ]
   const principals = createPrincipalReader({ agents: agentReader, serviceSpki: parts.serviceSpki })
   const allowed = handlers.map((handler) => withAllowance(handler, agentReader))
-  return { handlers: allowed, folds: RULE_FOLDS, principals }
+  return { handlers: allowed, folds: RULE_FOLDS, principals, rotations: readRotations }
 }
 
 /** Genesis of an open database, and its leaf hash. @throws DirectoryError if it is not that of the description. */
@@ -270,7 +283,10 @@ export async function openService(config: Config, options: ServiceOptions): Prom
       async () => {
         const database = await Database.open({ store, origin, folds: foldSpecs(ALL_FOLDS) })
         const { genesis, hash } = readGenesis(database, description)
-        const keys = openServiceKeys(config, genesis)
+        const keys = openServiceKeys(config, genesis, {
+          state: new CommittedView(database, database.size, 0),
+          onWarning: (message) => options.onWarning?.(message),
+        })
         const shelf = new PolicyShelf({
           pinned: (digest) => database.pinned(digest),
           host: {
@@ -288,6 +304,7 @@ export async function openService(config: Config, options: ServiceOptions): Prom
           origin,
           trustDomain,
           serviceSpki: genesis.keys.service,
+          logKeys: keys.log,
           authority: keys.authority,
           permitSigner: keys.permit,
           policies: shelf,
@@ -299,7 +316,7 @@ export async function openService(config: Config, options: ServiceOptions): Prom
         const log = await Log.open({
           database,
           headRecord: timed(headRecord, metrics),
-          signer: keys.log,
+          keys: keys.log,
           origin,
           ...rules,
           clock,
@@ -315,6 +332,9 @@ export async function openService(config: Config, options: ServiceOptions): Prom
           onCommitted: ({ entries, tookMs }) => {
             metrics.batches.observe(entries.length)
             metrics.commits.observe(tookMs / 1000)
+            // The file is derived: what a crash before it leaves, the next start writes.
+            if (entries.some(({ entry }) => entry.kind === ROTATE_KIND))
+              refreshTrustFile(config.data, anchorOf(genesis, hash), readRotations(log.view()))
           },
           ...(acceptHead === undefined ? {} : { acceptHead: true }),
           ...(acceptClockAheadMs === undefined ? {} : { acceptClockAheadMs }),
@@ -323,6 +343,7 @@ export async function openService(config: Config, options: ServiceOptions): Prom
         resources.add(() => log.close())
         await space.watch(store)
         const { notAfterMs: caNotAfterMs } = keys.authority
+        refreshTrustFile(config.data, anchorOf(genesis, hash), readRotations(log.view()))
         const parts = { config, options, genesis, hash, log, rules, clock, resources }
         const operation = { metrics, space, quotas, tls, voice, caNotAfterMs }
         return serve({ ...parts, ...operation, onFatal, fatal: () => fatal })
@@ -415,6 +436,13 @@ async function serve(parts: Parts): Promise<Service> {
     openMetrics: config.openMetrics,
     ...(tls === undefined ? {} : { tls: { ...TLS_OPTIONS, ...pemOf(tls) } }),
     wellKnown: wellKnownOf(parts, anchor),
+    publicKeys: {
+      time: formatVkey(genesis.keys.time),
+      service: toBase64url(genesis.keys.service),
+      permit: toBase64url(genesis.keys.permit),
+      heartbeat: toBase64url(genesis.keys.heartbeat),
+    },
+    rotations: new RotationProofs(log.reader),
     spiffeBundle: spiffeBundle(genesis.ca, 1),
     url: () => url,
     metrics,
@@ -485,13 +513,6 @@ function wellKnownOf({ config, genesis, log }: Parts, anchor: string): JsonObjec
     anchor,
     // The entry that the anchor names by its hash: whoever has the anchor from elsewhere checks everything below by it.
     genesis: toBase64url(log.reader.entryBytes(0) ?? new Uint8Array(0)),
-    keys: {
-      log: formatVkey(genesis.keys.log),
-      time: formatVkey(genesis.keys.time),
-      service: toBase64url(genesis.keys.service),
-      permit: toBase64url(genesis.keys.permit),
-      heartbeat: toBase64url(genesis.keys.heartbeat),
-    },
     limits: {
       request_bytes: REQUEST_BYTES_MAX,
       request_statements: REQUEST_STATEMENTS_MAX,

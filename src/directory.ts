@@ -4,7 +4,8 @@
  * `log.json` in the data directory says which log it is, so that the database can be opened; nothing is trusted for
  * it: keys of the database begin with the origin's hash, and genesis says origin and trust domain again.
  */
-import { existsSync, readFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { KeyObject } from 'node:crypto'
 import { readKeyFile } from './keys.ts'
@@ -60,6 +61,26 @@ export function anchorPath(data: string): string {
 /** Path of a service key. */
 export function keyPath(keys: string, name: ServiceKey): string {
   return join(keys, `${name}.key`)
+}
+
+/** Path of a log key: the one that genesis names is `log.key`, every later one is named by its own public half. */
+export function logKeyPath(keys: string, spki: Uint8Array, isFirst: boolean): string {
+  if (isFirst) return keyPath(keys, 'log')
+  const name = createHash('sha256').update(spki).digest('hex').slice(0, 16)
+  return join(keys, `log-${name}.key`)
+}
+
+/** Paths of all log keys that are there, the one that genesis names first. */
+export function listLogKeys(keys: string): readonly string[] {
+  if (!existsSync(keys)) return []
+  const first = keyPath(keys, 'log')
+  const later = readdirSync(keys).filter((name) => /^log-[0-9a-f]{16}\.key$/.test(name))
+  return [...(existsSync(first) ? [first] : []), ...later.sort().map((name) => join(keys, name))]
+}
+
+/** The trust file of a log whose key was rotated, or that succeeds another, beside the anchor. */
+export function trustPath(data: string): string {
+  return join(data, 'trust.json')
 }
 
 /**

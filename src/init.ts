@@ -10,18 +10,24 @@ import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import {
   canonicalJson,
+  followSuccessor,
   formatStatement,
+  formatTrust,
   formatVkey,
+  type Head,
   type JsonValue,
   keyId,
   NOTE_COSIGNATURE_V1,
   NOTE_ED25519,
   noteKey,
   parseOrigin,
+  parseTrustAnchor,
   parseTrustDomain,
   type SigningHeader,
   signingInput,
   toBase64url,
+  type Trust,
+  utf8Encode,
 } from '@trustwarden/proofs'
 import { ALL_FOLDS, anchorOf, composeRules, readGenesis } from './build.ts'
 import { type Clock, systemClock } from './clock.ts'
@@ -36,6 +42,7 @@ import {
   type Paths,
   SERVICE_KEYS,
   type ServiceKey,
+  trustPath,
 } from './directory.ts'
 import { readDefaultPolicy } from './gate/default-policy.ts'
 import { encodePolicy, type Policy, policyDigest } from './gate/policy-pack.ts'
@@ -43,11 +50,13 @@ import { Authority } from './identity/authority.ts'
 import { writeKeyFile } from './keys.ts'
 import type { FirstStatement } from './ledger/first-batch.ts'
 import { Log } from './ledger/log.ts'
+import { LogKeys } from './ledger/log-keys.ts'
 import { foldSpecs } from './ledger/rebuild.ts'
 import { Database } from './store/database.ts'
 import { syncDirectory } from './store/durable.ts'
 import { HeadRecord } from './store/head-record.ts'
 import { LevelStore } from './store/level-store.ts'
+import { writeTrustFile } from './trust-file.ts'
 
 /** Life of the root certificate. Roots change by overlap, which a later release brings. */
 const ROOT_DAYS = 3650
@@ -63,6 +72,14 @@ export interface InitOptions extends Paths, LogDescription {
   readonly passphrase: string | undefined
   readonly policy?: Policy
   readonly clock?: Clock
+  /** The log that this one succeeds: its last known head, and what it is trusted by (DESIGN §10). */
+  readonly predecessor?: Succession
+}
+
+/** A log that ends, and its last known head, which verified under the trust. */
+export interface Succession {
+  readonly head: Pick<Head, 'origin' | 'size' | 'root'>
+  readonly trust: Trust
 }
 
 /** What `init` made. */
@@ -71,6 +88,8 @@ export interface InitReport extends Paths {
   readonly anchor: string
   readonly size: number
   readonly policy: string
+  /** The trust file that follows predecessor and successor, if there is a predecessor. */
+  readonly trust?: string
 }
 
 /** Refuses before anything is made. @throws DirectoryError, ProofError */
@@ -83,6 +102,10 @@ function checkOptions(options: InitOptions): void {
     throw new DirectoryError('data, head record and keys are not three different directories')
   parseOrigin(options.origin)
   parseTrustDomain(options.trustDomain)
+  if (options.predecessor?.head.origin === options.origin)
+    throw new DirectoryError(
+      `a successor has an origin of its own, and ${options.origin} is the predecessor's`,
+    )
   if (new Set([owner, ...operators].map(toBase64url)).size < operators.length + 1)
     throw new DirectoryError('owner and operators do not have a key each: nobody is two of them')
   if (threshold < 1 || threshold > operators.length)
@@ -154,8 +177,14 @@ function genesisPayload(options: InitOptions, keys: ServiceKeys, policy: Uint8Ar
     threshold: options.threshold,
     owners: [{ key: toBase64url(options.owner), patterns: ['**'] }],
     policy: toBase64url(policyDigest(policy)),
-    predecessor: null,
+    predecessor: predecessorOf(options.predecessor),
   }
+}
+
+function predecessorOf(succession: Succession | undefined): JsonValue {
+  if (succession === undefined) return null
+  const { origin, size, root } = succession.head
+  return { origin, size, root: toBase64url(root) }
 }
 
 /** The statements of the first batch, signed by the service: genesis, and what it names (FORMAT §6). */
@@ -236,16 +265,31 @@ async function makeLog(options: InitOptions): Promise<InitReport> {
       const { genesis, hash } = readGenesis(database, description)
       const anchor = anchorOf(genesis, hash)
       writeFileSync(anchorPath(data), `${anchor}\n`, { flag: 'wx', mode: 0o644, flush: true })
+      const trust = followTo(options, anchor, database.entry(0))
+      if (trust !== undefined) writeTrustFile(trustPath(data), utf8Encode(trust))
       await syncDirectory(data)
       await syncDirectory(dirname(data))
       const policy = toBase64url(genesis.policy)
-      return { data, head, keys: keysPath, origin, anchor, size: database.size, policy }
+      const report = { data, head, keys: keysPath, origin, anchor, size: database.size, policy }
+      return trust === undefined ? report : { ...report, trust: trustPath(data) }
     } finally {
       await store.close()
     }
   } finally {
     await headRecord.close()
   }
+}
+
+/** What follows the predecessor to the log that was made, checked as any verifier does. @throws ProofError */
+function followTo(
+  { predecessor }: InitOptions,
+  anchor: string,
+  genesis: Uint8Array | undefined,
+): string | undefined {
+  if (predecessor === undefined || genesis === undefined) return undefined
+  const p = nativePrimitives
+  const trust = followSuccessor(p, predecessor.trust, parseTrustAnchor(p, anchor), genesis)
+  return formatTrust(p, trust)
 }
 
 interface Empty {
@@ -260,10 +304,12 @@ interface Empty {
 async function writeFirstEntries(empty: Empty): Promise<void> {
   const { options, keys, clock, nowMs, database, headRecord } = empty
   const { origin, trustDomain } = options
+  const logKeys = LogKeys.only(keys.signers.log, origin)
   const rules = composeRules({
     origin,
     trustDomain,
     serviceSpki: keys.signers.service.spki,
+    logKeys,
     authority: keys.authority,
     permitSigner: keys.signers.permit,
     policies: {
@@ -275,7 +321,7 @@ async function writeFirstEntries(empty: Empty): Promise<void> {
   const log = await Log.create({
     database,
     headRecord,
-    signer: keys.signers.log,
+    keys: logKeys,
     origin,
     ...rules,
     clock,

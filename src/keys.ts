@@ -127,10 +127,10 @@ function syncDirectory(path: string): void {
 }
 
 /**
- * Creates `path` with `text`. A failure on the way removes what was created; a crash on the way can leave a partial
+ * Creates `path` with `content`. A failure on the way removes what was created; a crash on the way can leave a partial
  * file, which no reader takes for a key.
  */
-function createFile(path: string, text: string, mode: number): void {
+function createFile(path: string, content: string | Buffer, mode: number): void {
   let file: number
   try {
     file = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, mode)
@@ -138,7 +138,7 @@ function createFile(path: string, text: string, mode: number): void {
     throw fileError(path, 'create', cause)
   }
   try {
-    const bytes = Buffer.from(text, 'utf8')
+    const bytes = Buffer.from(content)
     for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at)
     fsyncSync(file)
     syncDirectory(path)
@@ -227,6 +227,11 @@ function checkPassphrase(passphrase: string): void {
     const rule = `passphrase is ${length} bytes, must be 1 to ${PASSPHRASE_BYTES_MAX}`
     throw new KeyError('key_passphrase_invalid', rule)
   }
+}
+
+/** Writes a new file that holds no secret, on disk when this returns. @throws {KeyError} as `writePublicKeyFile` */
+export function writeNewFile(path: string, bytes: Uint8Array, mode: number): void {
+  createFile(path, Buffer.from(bytes), mode)
 }
 
 /**

@@ -1,16 +1,26 @@
 /**
  * @module A log that no process serves, for the commands that read it again: its rules without its keys.
  */
-import { type Genesis, type Hash, parseCertificate } from '@trustwarden/proofs'
-import { ALL_FOLDS, composeRules, readGenesis, type Rules } from './build.ts'
+import {
+  type Genesis,
+  type Hash,
+  parseCertificate,
+  parseTrustAnchor,
+  type Trust,
+} from '@trustwarden/proofs'
+import { ALL_FOLDS, anchorOf, composeRules, readGenesis, type Rules } from './build.ts'
 import { systemClock } from './clock.ts'
-import type { Signer } from './crypto.ts'
+import { nativePrimitives, type Signer } from './crypto.ts'
 import { databasePath, DirectoryError, type Paths, readDescription } from './directory.ts'
+import { LogKeys } from './ledger/log-keys.ts'
 import { foldSpecs } from './ledger/rebuild.ts'
+import { readRotations } from './ledger/rotations.ts'
+import { CommittedView } from './ledger/state.ts'
 import { rootOf } from './service-keys.ts'
 import { Database } from './store/database.ts'
 import { HeadRecord } from './store/head-record.ts'
 import { type KeptJournals, openKeepingJournals } from './store/journals.ts'
+import { keyRanges } from './trust-file.ts'
 
 /** What an offline command needs of a log that no process serves. */
 export interface OfflineLog {
@@ -20,6 +30,8 @@ export interface OfflineLog {
   readonly genesis: Genesis
   readonly hash: Hash
   readonly rules: Rules
+  /** The log's keys by its own entries: genesis is not held against anything. */
+  trust(): Trust
   close(): Promise<void>
 }
 
@@ -39,6 +51,7 @@ export function keylessRules(genesis: Genesis): Rules {
     origin: genesis.origin,
     trustDomain: genesis.trustDomain,
     serviceSpki: genesis.keys.service,
+    logKeys: new LogKeys(genesis.keys.log, [], readRotations),
     authority: {
       notAfterMs: parseCertificate(rootOf(genesis)).notAfterMs,
       issueSvid: unavailable,
@@ -72,7 +85,12 @@ export async function openOffline(paths: Pick<Paths, 'data' | 'head'>): Promise<
     const database = await Database.open({ store, origin, folds: foldSpecs(ALL_FOLDS) })
     const { genesis, hash } = readGenesis(database, description)
     const rules = keylessRules(genesis)
-    return { database, headRecord, journals, genesis, hash, rules, close }
+    const trust = (): Trust => {
+      const anchor = parseTrustAnchor(nativePrimitives, anchorOf(genesis, hash))
+      const rotations = readRotations(new CommittedView(database, database.size, 0))
+      return { logs: [{ origin, anchor, keys: keyRanges(anchor.key, rotations) }] }
+    }
+    return { database, headRecord, journals, genesis, hash, rules, trust, close }
   } catch (error) {
     await close()
     throw error

@@ -9,10 +9,12 @@ import { DirectoryError, openKey, type ServiceKey } from './directory.ts'
 import { Authority } from './identity/authority.ts'
 import { IdentityError } from './identity/errors.ts'
 import { readPassphrase } from './keys.ts'
+import type { LogKeys } from './ledger/log-keys.ts'
+import { type LogSignersOptions, openLogKeys } from './log-signers.ts'
 
 /** The keys of a running service. */
 export interface ServiceKeys {
-  readonly log: Signer
+  readonly log: LogKeys
   readonly permit: Signer
   readonly authority: Authority
 }
@@ -22,20 +24,22 @@ export interface ServiceKeys {
  *
  * @throws DirectoryError, KeyError
  */
-export function openServiceKeys(config: Config, genesis: Genesis): ServiceKeys {
+export function openServiceKeys(
+  config: Config,
+  genesis: Genesis,
+  log: Pick<LogSignersOptions, 'state' | 'onWarning'>,
+): ServiceKeys {
   const { passphraseFile: file, passphraseFd: fd } = config
   const passphrase = readPassphrase({
     ...(file === undefined ? {} : { file }),
     ...(fd === undefined ? {} : { fd }),
   })
   const open = (name: ServiceKey) => openKey(config.keys, name, passphrase)
-  const log = signerFromPrivateKey(open('log'))
+  const logKeys = openLogKeys(config.keys, { ...log, first: genesis.keys.log, passphrase })
   const permit = signerFromPrivateKey(open('permit'))
-  if (!equalBytes(log.publicKey, genesis.keys.log.publicKey))
-    throw new DirectoryError(`${config.keys}: the log key is not the one that genesis names`)
   if (!equalBytes(permit.spki, genesis.keys.permit))
     throw new DirectoryError(`${config.keys}: the permit key is not the one that genesis names`)
-  return { log, permit, authority: openAuthority(open('ca'), config.keys, genesis) }
+  return { log: logKeys, permit, authority: openAuthority(open('ca'), config.keys, genesis) }
 }
 
 function openAuthority(key: KeyObject, keys: string, genesis: Genesis): Authority {

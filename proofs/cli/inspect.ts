@@ -7,18 +7,17 @@ import { EVIDENCE_BYTES_MAX } from '../evidence-bundle.ts'
 import type { EvidenceReport } from '../evidence-report.ts'
 import { verifyEvidence } from '../evidence.ts'
 import { type Genesis, parseGenesis } from '../genesis.ts'
-import { type Head, parseHeadBody } from '../head.ts'
+import type { Head } from '../head.ts'
 import { readIssuance } from '../issuance.ts'
 import { jsonObject, parseJson } from '../json.ts'
 import { keyId } from '../key.ts'
 import { type Lineage, parseLineage, verifyLineage } from '../lineage.ts'
 import { leafHash } from '../merkle.ts'
-import { parseNote } from '../note.ts'
 import type { Primitives } from '../primitives.ts'
 import { openRange, parseRange } from '../range.ts'
 import { openReceipt, parseReceipt } from '../receipt.ts'
 import { parseTlogProof, verifyTlogProof } from '../tlog-proof.ts'
-import { type Trust, trustFor } from '../trust.ts'
+import { openTrustedHead, type Trust, trustFor } from '../trust.ts'
 
 /** The kinds of files that are recognised. */
 export type FileKind = 'evidence' | 'range' | 'receipt' | 'lineage' | 'tlog-proof'
@@ -168,11 +167,10 @@ function inspectTlogProof(
   if (entry === undefined)
     throw new MissingArgument('a tlog-proof needs --entry FILE, the bytes of its leaf')
   const { checkpoint, index } = parseTlogProof(bytes)
-  const { origin, size } = parseHeadBody(parseNote(checkpoint).text)
+  const { origin, size } = openTrustedHead(p, trust, checkpoint)
   const counting = trustFor(trust, origin).keys.filter(
     ({ from, to }) => size >= from && (to === null || size <= to),
   )
-  check(counting.length > 0, 'head_out_of_range', `head: no key counts for size ${size}`)
   const keys = counting.map(({ key }) => key)
   const head = verifyTlogProof(p, bytes, leafHash(p, entry), { origin, keys })
   return {

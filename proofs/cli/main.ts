@@ -54,9 +54,12 @@ const HINTS: ReadonlyMap<ProofErrorCode, string> = new Map([
   ],
   [
     'key_unknown',
-    'The head is signed by a key that you do not trust. After a rotation the trust file has to name the new key.',
+    'The head is signed by a key that you do not trust. If the log rotated its key: `trustwarden trust update --trust T --url URL` (or `--rotations FILE`) proves the new one under yours.',
   ],
-  ['head_out_of_range', 'Ask for the file again: under a current head, its key will count.'],
+  [
+    'head_out_of_range',
+    'The key was retired, or the log ended, before this head: do not believe it. Ask for the file again, under a current head.',
+  ],
   [
     'genesis_mismatch',
     'Somebody shows you another log under the same name, or the anchor is not its own. Ask for the anchor again, by another way.',

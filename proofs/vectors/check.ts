@@ -26,10 +26,12 @@ import type { Primitives } from '../primitives.ts'
 import { openRange, parseRange } from '../range.ts'
 import { verifyRange } from '../range-proof.ts'
 import { openReceipt, parseReceipt } from '../receipt.ts'
+import { followRotations } from '../rotations.ts'
 import { isStrictlyContained, parseScope } from '../scope.ts'
 import { MEDIA_COSE, parseStatement, receiveStatement, verifyStatement } from '../statement.ts'
+import { followSuccessor } from '../successor.ts'
 import { verifySvid } from '../svid.ts'
-import { parseTrust } from '../trust.ts'
+import { formatTrust, parseTrust, parseTrustAnchor, type Trust } from '../trust.ts'
 
 /** Folders, each with the check of its vectors. */
 export const CHECKS: ReadonlyMap<string, (p: Primitives, input: JsonObject) => void> = new Map([
@@ -50,6 +52,8 @@ export const CHECKS: ReadonlyMap<string, (p: Primitives, input: JsonObject) => v
   ['range', checkRange],
   ['lineage', checkLineage],
   ['evidence', checkEvidence],
+  ['rotations', checkRotations],
+  ['successor', checkSuccessor],
 ])
 
 /** Runs the vector `input` of a folder. @throws {ProofError} what the kit refuses it with. */
@@ -187,6 +191,22 @@ function checkEvidence(p: Primitives, input: JsonObject): void {
   // No code of the kit: a bundle that is accepted with another verdict must not pass for one that is refused.
   if (report.action.verdict !== verdict)
     throw new Error(`verdict ${report.action.verdict}, not ${verdict}`)
+}
+
+function checkRotations(p: Primitives, input: JsonObject): void {
+  const trust = parseTrust(p, utf8Encode(string(input, 'trust')))
+  expectTrust(p, input, followRotations(p, utf8Encode(string(input, 'rotations')), trust))
+}
+
+function checkSuccessor(p: Primitives, input: JsonObject): void {
+  const trust = parseTrust(p, utf8Encode(string(input, 'trust')))
+  const anchor = parseTrustAnchor(p, string(input, 'anchor'))
+  expectTrust(p, input, followSuccessor(p, trust, anchor, hex(input, 'genesis')))
+}
+
+function expectTrust(p: Primitives, input: JsonObject, followed: Trust): void {
+  const text = formatTrust(p, followed)
+  if (text !== string(input, 'followed')) throw new Error(`followed to ${text}`)
 }
 
 function string(input: JsonObject, name: string): string {

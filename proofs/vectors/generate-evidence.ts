@@ -99,12 +99,33 @@ const UNWRITTEN: ReadonlySet<string> = new Set([
   'subjects-of-owner',
 ])
 
+const UNWRITTEN_ROTATIONS: ReadonlySet<string> = new Set([
+  'ok-first-of-two',
+  'ok-none',
+  'ok-second',
+  'by-stranger',
+  'genesis-not-shown',
+  'key-of-cosigner',
+  'key-of-heartbeat',
+  'key-of-other-log',
+  'known-elsewhere',
+  'log-untrusted',
+  'member-of-rotation-unknown',
+  'member-unknown',
+  'one-operator-twice',
+  'pending',
+  'until-other',
+  'ended-at-other-root',
+  'ok-ended',
+])
+
 const WRITTEN_LINEAGES: ReadonlySet<string> = new Set(['cose-child-record-signature'])
 
 /** Whether the vector is written to a file. */
 export function isWritten({ folder, name }: Pick<VectorCase, 'folder' | 'name'>): boolean {
   // The rules are broken in both envelopes, and written in one: what differs is the envelope's, in `statement`.
   if (folder === 'lineage') return !name.startsWith('cose-') || WRITTEN_LINEAGES.has(name)
+  if (folder === 'rotations' || folder === 'successor') return !UNWRITTEN_ROTATIONS.has(name)
   if (folder !== 'evidence') return true
   return name.startsWith('log-') ? WRITTEN_LOGS.has(name) : !UNWRITTEN.has(name)
 }

@@ -16,6 +16,7 @@ import { evidenceCases, isWritten } from './generate-evidence.ts'
 import { formatCases } from './generate-formats.ts'
 import { seeded } from './generate-keys.ts'
 import { lineageCases } from './generate-lineage.ts'
+import { rotationCases } from './generate-rotations.ts'
 
 /** How many proofs `accumulated.json` is over. */
 export const ACCUMULATED_PROOFS = 10_000
@@ -24,7 +25,7 @@ export const ACCUMULATED_PROOFS = 10_000
 export function generateVectors(primitives: Primitives = p): ReadonlyMap<string, string> {
   const files = new Map<string, string>()
   const seen = new Set<string>()
-  for (const one of [...formatCases(), ...lineageCases(), ...evidenceCases()]) {
+  for (const one of [...formatCases(), ...lineageCases(), ...evidenceCases(), ...rotationCases()]) {
     const path = `${one.folder}/${one.name}.json`
     if (seen.has(path)) throw new Error(`two vectors ${path}`)
     seen.add(path)

@@ -6,6 +6,7 @@ import { ALL_FOLDS } from '../build.ts'
 import { agentReader } from '../identity/agents.ts'
 import { auditEntries } from '../ledger/audit-entries.ts'
 import { openStored } from '../ledger/audit-stored.ts'
+import { LogKeys } from '../ledger/log-keys.ts'
 import { VerifyPool } from '../ledger/verify-pool.ts'
 import type { OfflineLog } from '../offline.ts'
 import { describeEntries } from './audit-report.ts'
@@ -30,8 +31,8 @@ export async function auditRange(
   io: Io,
 ): Promise<ExitCode> {
   const { database, genesis, hash, rules } = log
-  const key = anchor?.key ?? genesis.keys.log
-  const { head, source } = openStored(database, key, agentReader)
+  const keys = new LogKeys(anchor?.key ?? genesis.keys.log, [], rules.rotations)
+  const { head, source } = openStored(database, keys, agentReader)
   const range = rangeOf(call, head.size)
   const progress = startProgress(io, 'audit')
   const verifier = new VerifyPool()

@@ -2,18 +2,21 @@
  * @module `trustwarden audit`: reads a stopped log again and decides everything anew, or with `--url` a served one from
  * outside; and `trustwarden rebuild`: drops all folds and builds them again from the entries.
  */
-import { parseTrustAnchor, type TrustAnchor } from '@trustwarden/proofs'
+import { readFileSync } from 'node:fs'
+import { parseTrust, type TrustedLog, trustFor, utf8Encode } from '@trustwarden/proofs'
 import { ALL_FOLDS } from '../build.ts'
 import { withoutSlashes } from '../config.ts'
 import { nativePrimitives } from '../crypto.ts'
 import { databasePath, readDescription } from '../directory.ts'
 import { type AuditReport, audit as runAudit } from '../ledger/audit.ts'
 import { type RebuildOptions, type RebuildReport, rebuildFolds } from '../ledger/rebuild.ts'
+import { CommittedView } from '../ledger/state.ts'
 import { VerifyPool } from '../ledger/verify-pool.ts'
 import { type OfflineLog, openOffline } from '../offline.ts'
 import { HeadRecord } from '../store/head-record.ts'
 import { openKeepingJournals } from '../store/journals.ts'
 import type { LevelStore } from '../store/level-store.ts'
+import { keyRanges, rangeDisagreement } from '../trust-file.ts'
 import { auditRange } from './audit-range.ts'
 import { auditUrl, URL_FLAGS } from './audit-url.ts'
 import { type Command, type Io, readCall, UsageError } from './command.ts'
@@ -35,7 +38,7 @@ function describe(report: AuditReport): string {
 /** See the module. */
 export const audit: Command = {
   usage:
-    'audit --data DIR [--head DIR] [--trust ANCHOR] [--from A] [--to B] [--scratch DIR] [--json]\n' +
+    'audit --data DIR [--head DIR] [--trust ANCHOR|FILE] [--from A] [--to B] [--scratch DIR] [--json]\n' +
     '       trustwarden audit --url URL --trust ANCHOR|FILE [--key KEY] [--as reader|operator] [--from A] [--to B]\n' +
     '           [--since CHECKPOINT] [--save FILE] [--scratch DIR] [--json]',
   summary:
@@ -51,11 +54,11 @@ export const audit: Command = {
     const isPart = call.optional('from') !== undefined || call.optional('to') !== undefined
     const data = withoutSlashes(call.required('data'))
     const trust = call.optional('trust')
-    const anchor = trust === undefined ? undefined : parseTrustAnchor(nativePrimitives, trust)
     const log = await openOffline({ data, head: call.optional('head') ?? `${data}.head` })
     try {
-      if (isPart) return await auditRange(call, { log, anchor }, io)
-      const report = await withScratch(call, (scratch) => auditWith(scratch, log, anchor, io))
+      const trusted = trust === undefined ? undefined : readTrusted(trust, log.genesis.origin)
+      if (isPart) return await auditRange(call, { log, anchor: trusted?.anchor }, io)
+      const report = await withScratch(call, (scratch) => auditWith(scratch, log, trusted, io))
       if (report.ok) await log.journals.discard()
       io.out(call.has('json') ? `${JSON.stringify(report)}\n` : describe(report))
       return report.ok ? 0 : 1
@@ -65,32 +68,53 @@ export const audit: Command = {
   },
 }
 
+/** What is trusted of the log: its anchor as it is, or a file that holds it or a trust file. */
+function readTrusted(trust: string, origin: string): TrustedLog {
+  const bytes = trust.startsWith('twtrust') ? utf8Encode(trust) : readFileSync(trust)
+  return trustFor(parseTrust(nativePrimitives, bytes), origin)
+}
+
 async function auditWith(
   scratch: LevelStore,
   log: OfflineLog,
-  anchor: TrustAnchor | undefined,
+  trusted: TrustedLog | undefined,
   io: Io,
 ): Promise<AuditReport> {
   const progress = startProgress(io, 'audit')
   const verifier = new VerifyPool()
   try {
-    return await runAudit({
+    const report = await runAudit({
       database: log.database,
       headRecord: log.headRecord,
       origin: log.genesis.origin,
-      key: anchor?.key ?? log.genesis.keys.log,
-      genesis: anchor?.genesisHash ?? log.hash,
+      key: trusted?.anchor.key ?? log.genesis.keys.log,
+      genesis: trusted?.anchor.genesisHash ?? log.hash,
       handlers: log.rules.handlers,
       folds: ALL_FOLDS,
       principals: log.rules.principals,
+      rotations: log.rules.rotations,
       scratch,
       verifier,
       onProgress: progress.tell,
     })
+    return report.ok ? withRanges(report, log, trusted) : report
   } finally {
     progress.end()
     await verifier.close()
   }
+}
+
+/** Holds the sizes for which the auditor trusts each key against the rotations, which the audit decided anew. */
+function withRanges(
+  report: AuditReport,
+  { database, genesis, rules }: OfflineLog,
+  trusted: TrustedLog | undefined,
+): AuditReport {
+  const rotations = rules.rotations(new CommittedView(database, database.size, 0))
+  const actual = keyRanges(genesis.keys.log, rotations)
+  const message = trusted && rangeDisagreement(trusted.keys, actual)
+  if (message === undefined) return report
+  return { ...report, ok: false, difference: { check: 'head', message } }
 }
 
 /** See the module. */

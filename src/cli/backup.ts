@@ -10,7 +10,6 @@ import { databaseSource } from '../archive/database-source.ts'
 import { ArchiveDirectory } from '../archive/directory.ts'
 import type { LogSource } from '../archive/source.ts'
 import { type Get, openGet, serviceSource, tileSource } from '../archive/url-source.ts'
-import { anchorOf } from '../build.ts'
 import { systemClock } from '../clock.ts'
 import { withoutSlashes } from '../config.ts'
 import { nativePrimitives } from '../crypto.ts'
@@ -128,8 +127,10 @@ async function backupStopped(call: Call, data: string, to: string, io: Io): Prom
   })
   try {
     const anchor = call.optional('trust')
-    const text = anchor === undefined ? anchorOf(log.genesis, log.hash) : readTrust(anchor)
-    const trust = parseTrust(nativePrimitives, utf8Encode(text))
+    const trust =
+      anchor === undefined
+        ? log.trust()
+        : parseTrust(nativePrimitives, utf8Encode(readTrust(anchor)))
     const source = databaseSource(log.database, log.headRecord.current(), data)
     const code = await copy({ call, io, source, to, trust, kind: 'backup' })
     await log.journals.discard()

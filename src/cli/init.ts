@@ -7,6 +7,7 @@ import type { InitReport } from '../init.ts'
 import { readPublicKeyFile } from '../keys.ts'
 import { type Command, readCall, UsageError } from './command.ts'
 import { readNewPassphrase } from './passphrase.ts'
+import { readSuccession } from './succession.ts'
 
 function describe(
   report: InitReport,
@@ -40,12 +41,18 @@ Next: trustwarden serve --data ${report.data}${plain ? '' : ' --passphrase-file 
 `
 }
 
+/** What a successor says besides. */
+function followed(report: InitReport, lines: readonly string[] | undefined): string {
+  if (lines === undefined) return ''
+  return `\n${lines.join('\n')}\nTrust file that follows both logs, for everyone who verifies: ${report.trust ?? ''}\n`
+}
+
 /** See the module. */
 export const init: Command = {
   usage:
     'init --data DIR --origin HOST/logs/NAME --trust-domain TD --owner PUB --operator PUB [--operator PUB …] ' +
     '[--threshold K] [--head DIR] [--keys DIR] [--passphrase-file F | --passphrase-fd N | --plain-keys] ' +
-    '[--development] [--json]',
+    '[--development] [--succeeds CHECKPOINT --predecessor TRUST [--predecessor-head DIR]] [--json]',
   summary: "make the service's keys and a new log; refuses what exists",
   run: async (args, io) => {
     const call = readCall(args, {
@@ -59,6 +66,9 @@ export const init: Command = {
         'keys',
         'passphrase-file',
         'passphrase-fd',
+        'succeeds',
+        'predecessor',
+        'predecessor-head',
       ],
       repeated: ['operator'],
       switches: ['plain-keys', 'json', 'development'],
@@ -72,6 +82,7 @@ export const init: Command = {
       throw new UsageError(`--threshold is not from 1 to ${operators.length}`)
     const origin = call.required('origin')
     const trustDomain = call.required('trust-domain')
+    const succession = await readSuccession(call)
     const spki = (path: string) => encodePublicKey(readPublicKeyFile(path)).spki
     const owner = spki(call.required('owner'))
     const passphrase = await readNewPassphrase(call, io, 'plain-keys')
@@ -88,9 +99,18 @@ export const init: Command = {
       operators: operators.map(spki),
       threshold,
       passphrase,
+      ...(succession === undefined ? {} : { predecessor: succession }),
     })
-    if (call.has('json')) io.out(`${JSON.stringify(report)}\n`)
-    else io.out(describe(report, operators.length, threshold, passphrase === undefined))
+    const isPlain = passphrase === undefined
+    if (call.has('json'))
+      io.out(
+        `${JSON.stringify({ ...report, ...(succession && { lost: succession.lost ?? null }) })}\n`,
+      )
+    else
+      io.out(
+        describe(report, operators.length, threshold, isPlain) +
+          followed(report, succession?.lines),
+      )
     return 0
   },
 }

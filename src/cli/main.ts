@@ -17,6 +17,7 @@ const COMMANDS: Readonly<Record<string, Load>> = {
   serve: async () => (await import('./serve.ts')).serve,
   dev: async () => (await import('./serve.ts')).dev,
   demo: async () => (await import('./demo-command.ts')).demo,
+  keys: async () => (await import('./keys.ts')).keys,
   trust: async () => (await import('./trust.ts')).trust,
   verify: async () => (await import('./verify.ts')).verify,
   explain: async () => (await import('./verify.ts')).explain,

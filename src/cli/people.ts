@@ -31,7 +31,7 @@ export const COMMON = ['url', 'ca', 'trust', 'key', 'passphrase-file', 'passphra
 /** Flags of those that sign a statement. */
 const SIGNS = [...COMMON, 'envelope'] as const
 /** How they are used. */
-export const COMMON_USAGE =
+export const COMMON_USAGE: string =
   '--url URL [--ca FILE] --trust ANCHOR|FILE --key KEY [--passphrase-file F | --passphrase-fd N] [--json]'
 const SIGNS_USAGE = `${COMMON_USAGE} [--envelope jws|cose]`
 
@@ -73,7 +73,8 @@ function roleOf(call: Call): 'operator' | 'owner' {
   return role
 }
 
-function report(call: Call, io: Io, registered: Registered, next = ''): ExitCode {
+/** Prints what became of a statement. */
+export function report(call: Call, io: Io, registered: Registered, next = ''): ExitCode {
   const { index, kind, outcome, repeated } = registered
   if (call.has('json')) io.out(`${JSON.stringify({ index, kind, outcome, repeated })}\n`)
   else {
@@ -83,7 +84,8 @@ function report(call: Call, io: Io, registered: Registered, next = ''): ExitCode
   return 0
 }
 
-const PENDING_HELP =
+/** What to do about a proposal that waits. */
+export const PENDING_HELP =
   'pending: another operator signs the same proposal with "trustwarden enroll join INDEX …"\n'
 
 /** See the module. */

@@ -9,10 +9,10 @@ import type { LogSource } from '../archive/source.ts'
 import { openGet, tileSource } from '../archive/url-source.ts'
 import { withoutSlashes } from '../config.ts'
 import { nativePrimitives } from '../crypto.ts'
-import { anchorPath } from '../directory.ts'
 import { type RecoverReport, recoverLog, type RestoreReport, restoreLog } from '../restore.ts'
 import { StoreError } from '../store/errors.ts'
 import { readHeadRecord, type RecordedHead } from '../store/head-record.ts'
+import { readTrustText } from '../trust-file.ts'
 import { type Call, type Command, readCall } from './command.ts'
 import { readTrust } from './people.ts'
 import { startProgress } from './progress.ts'
@@ -72,7 +72,7 @@ export const recover: Command = {
     const data = withoutSlashes(call.required('data'))
     const source = await openSource(call.required('from'))
     const given = call.optional('trust')
-    const text = given === undefined ? readFileSync(anchorPath(data), 'utf8') : readTrust(given)
+    const text = given === undefined ? readTrustText(data) : readTrust(given)
     const acceptHead = readAcceptedHead(call.optional('accept-head'))
     const progress = startProgress(io, 'recover')
     try {

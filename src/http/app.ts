@@ -32,6 +32,7 @@ const HANDLERS: Readonly<Record<RouteName, Handler>> = {
   openapi: (parts) => openapi(parts.logName, parts.version),
   metrics: read.metrics,
   checkpoint: read.checkpoint,
+  rotations: read.rotations,
   hashTile: read.hashTile,
   entryBundle: read.entryBundle,
   entry: read.entry,

@@ -36,6 +36,10 @@ export interface HttpParts {
   /** Certificate, key and settings of a listener with TLS. */
   readonly tls?: SecureContextOptions
   readonly wellKnown: JsonObject
+  /** The service's public keys but the log key, which changes. */
+  readonly publicKeys: JsonObject
+  /** Proofs of the rotations of the log key, as a file (FORMAT §13.3). */
+  readonly rotations: { file(): Uint8Array }
   /** SPIFFE trust bundle document. */
   readonly spiffeBundle: object
   /** Where clients reach this service, once it listens. */

@@ -48,6 +48,8 @@ export const STATUS: Readonly<Record<ErrorCode, number>> = {
   principal_exists: 409,
   pattern_taken: 409,
   policy_invalid: 400,
+  rotation_outdated: 409,
+  key_not_held: 409,
   target_unknown: 404,
   overloaded: 503,
   quota_exceeded: 429,

@@ -4,6 +4,7 @@
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import {
+  formatVkey,
   type JsonValue,
   ProofError,
   parseTilePath,
@@ -41,6 +42,7 @@ export function wellKnown(parts: HttpParts): JsonValue {
   const base = parts.url()
   return {
     ...parts.wellKnown,
+    keys: { ...parts.publicKeys, log: formatVkey(parts.log.keyInForce) },
     endpoints: {
       statements: base + pathOf('statements', parts.logName),
       agents: base + pathOf('agents', parts.logName),
@@ -98,6 +100,12 @@ async function compressed({ request, reply }: Allowed, bytes: Uint8Array): Promi
 export async function checkpoint(parts: HttpParts, allowed: Allowed): Promise<Buffer> {
   allowed.reply.type('text/plain; charset=utf-8').header('cache-control', 'public, max-age=1')
   return compressed(allowed, Buffer.from(parts.log.head().note))
+}
+
+/** `GET {log}/v1/rotations`: for whoever has the trust anchor alone, and so without a credential. */
+export function rotations(parts: HttpParts, { reply }: Allowed): Buffer {
+  reply.type('application/json; charset=utf-8').header('cache-control', 'public, max-age=1')
+  return Buffer.from(parts.rotations.file())
 }
 
 function tileOf(path: string): ReturnType<typeof parseTilePath> {

@@ -35,6 +35,7 @@ export type RouteName =
   | 'openapi'
   | 'metrics'
   | 'checkpoint'
+  | 'rotations'
   | 'hashTile'
   | 'entryBundle'
   | 'entry'
@@ -115,6 +116,13 @@ export const ROUTES: Readonly<Record<RouteName, Route>> = {
     by: 'read',
     access: everybody,
     summary: 'The latest checkpoint (C2SP tlog-checkpoint)',
+  },
+  rotations: {
+    method: 'GET',
+    path: '{log}/v1/rotations',
+    by: 'read',
+    access: everybody,
+    summary: 'Proofs of the rotations of the log key, for a trust anchor of an earlier key',
   },
   hashTile: {
     method: 'GET',

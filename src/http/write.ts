@@ -33,6 +33,7 @@ const TYPES: Readonly<Record<WriteRoute, readonly string[]>> = {
     'operator.enroll',
     'owner.enroll',
     'policy.activate',
+    'key.rotate',
   ],
 }
 

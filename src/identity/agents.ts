@@ -17,10 +17,12 @@ import {
   parseDelegation,
   parseGenesis,
   parseInstanceId,
+  parseKeyRotate,
   toBase64url,
   utf8Decode,
   utf8Encode,
 } from '@trustwarden/proofs'
+import type { NoteKey } from '@trustwarden/proofs'
 import { nativePrimitives } from '../crypto.ts'
 import { FOLDS } from '../ledger/contract.ts'
 import { memoized } from '../memo.ts'
@@ -173,6 +175,11 @@ export const keysFold: Fold = {
     } else if (ENROLMENTS.has(entry.kind) && entry.outcome.get(0) === 'effective') {
       const { sub } = statement.header
       hold(sub.slice(sub.indexOf(':') + 1), sub)
+    } else if (entry.kind === 'key.rotate' && entry.outcome.get(0) === 'effective') {
+      const { old, new: next } = parseKeyRotate(nativePrimitives, statement)
+      const kidOf = (key: NoteKey): string => keyId(nativePrimitives, ed25519Spki(key.publicKey))
+      // Whoever holds the old key: the service that genesis names.
+      hold(kidOf(next), findKeyHolder(writer, kidOf(old)) ?? '')
     } else if (entry.kind === ISSUE_KIND) {
       hold(parseDelegation(statement).child.kid, statement.header.sub)
     }

@@ -3,7 +3,6 @@
  * database. Proofs are made from the stored tiles and held against the signed head like anybody's.
  */
 import { decodeBundle } from '@trustwarden/proofs'
-import type { NoteKey } from '@trustwarden/proofs'
 import type { Database } from '../store/database.ts'
 import { Difference } from './audit-difference.ts'
 import type { EntrySource } from './audit-entries.ts'
@@ -11,23 +10,26 @@ import type { AgentReader } from './contract.ts'
 import { LedgerError } from './errors.ts'
 import { openStoredHead } from './head-note.ts'
 import type { SignedHead } from './head-note.ts'
+import type { LogKeys } from './log-keys.ts'
 import { LogReader } from './reader.ts'
 import { rightEdge } from './recovery.ts'
+import { CommittedView } from './state.ts'
 
 /**
  * Opens the last head of a stopped log and a source of what lies under it.
  *
- * @throws {LedgerError} `log_empty`; `head_invalid` unless the head is signed by `key`; as `rightEdge`
+ * @throws {LedgerError} `log_empty`; `head_invalid` unless the head is signed by the keys of its size; as `rightEdge`
  */
 export function openStored(
   database: Database,
-  key: NoteKey,
+  keys: LogKeys,
   agents: AgentReader,
 ): { readonly head: SignedHead; readonly source: EntrySource } {
   const last = database.lastBatch()
   if (last === undefined) throw new LedgerError('log_empty', 'the database holds no entry')
-  const head = openStoredHead(key, last)
-  const reader = new LogReader(database, key, { head, edge: rightEdge(database) })
+  const view = new CommittedView(database, last.size, last.timeMs)
+  const head = openStoredHead(keys.at(view, last.size), last)
+  const reader = new LogReader(database, keys, { head, edge: rightEdge(database) })
   const { size } = head
   const source: EntrySource = {
     readBundle: async (index, width) => {

@@ -29,12 +29,14 @@ import type { AuditCheck, AuditDifference } from './audit-difference.ts'
 import { compareFolds } from './audit-folds.ts'
 import { replayEntry } from './audit-replay.ts'
 import type { Replay } from './audit-replay.ts'
-import type { Fold, PrincipalReader, RegisteredEntry, StatementHandler } from './contract.ts'
+import type { Fold, PrincipalReader, RegisteredEntry, State, StatementHandler } from './contract.ts'
 import { checkErasureMarks } from './disclosures.ts'
 import { erasedBy } from './erasures.ts'
 import { LedgerError, messageOf } from './errors.ts'
 import { FoldBuilder } from './fold-builder.ts'
 import { isHeadless, openStoredHead } from './head-note.ts'
+import { signersAt } from './log-keys.ts'
+import type { RotationReader } from './log-keys.ts'
 import { foldSpecs } from './rebuild.ts'
 import { readRegistered } from './register.ts'
 import { PendingSignatures } from './audit-signatures.ts'
@@ -48,8 +50,10 @@ export interface AuditOptions {
   /** Compared with the last head, if given. */
   readonly headRecord?: { current(): RecordedHead }
   readonly origin: string
-  /** The log key that the auditor trusts. */
+  /** The log key that genesis names, as the auditor's trust anchor has it. */
   readonly key: NoteKey
+  /** Default: the log was never rotated. */
+  readonly rotations?: RotationReader
   /** Leaf hash of genesis, of the trust anchor; compared if given. */
   readonly genesis?: Hash
   readonly handlers: readonly StatementHandler[]
@@ -164,7 +168,7 @@ class Auditor {
         this.#checkPinned(entry)
         this.#entries++
       }
-      this.#checkTree(record, registered)
+      this.#checkTree(record, registered, state)
       this.#batches++
       before = record
       if (this.#entries - flushed < FLUSH_ENTRIES) continue
@@ -228,9 +232,10 @@ class Auditor {
   #checkTree(
     record: BatchRecord,
     registered: readonly { readonly entry: RegisteredEntry }[],
+    state: State,
   ): void {
     this.check = 'root'
-    const { database, key } = this.#options
+    const { database, key, rotations } = this.#options
     const growth = this.#edge.append(registered.map(({ entry }) => entry.leafHash))
     this.#edge = growth.edge
     const index = record.size - 1
@@ -244,7 +249,8 @@ class Auditor {
     // The last one has a head, or the log would not open.
     if (isHeadless(record) && record.size < database.size) return
     try {
-      openStoredHead(key, record)
+      // By the state that the rules gave just now, not by the one on disk.
+      openStoredHead(signersAt(key, rotations?.(state) ?? [], record.size), record)
     } catch (thrown) {
       throw new Difference('head', messageOf(thrown), index)
     }

@@ -37,6 +37,10 @@ export const LEDGER_ERRORS = {
     fatal: true,
     meaning: 'the head record lies more than one batch behind the database',
   },
+  log_key_missing: {
+    fatal: true,
+    meaning: 'a log key that signs the next heads is not held by this process',
+  },
   entry_invalid: { fatal: true, meaning: 'an entry of the log cannot be read' },
   folds_differ: {
     fatal: true,

@@ -6,9 +6,11 @@ import {
   ProofError,
   formatHeadBody,
   formatNote,
+  formatVkey,
   noteKey,
   noteSigningInput,
   openHead,
+  openNote,
   utf8Decode,
 } from '@trustwarden/proofs'
 import type { Hash, NoteKey } from '@trustwarden/proofs'
@@ -31,17 +33,20 @@ export function headKey(signer: Pick<Signer, 'publicKey'>, origin: string): Note
   return noteKey(nativePrimitives, origin, NOTE_ED25519, signer.publicKey)
 }
 
-/** Signs a head. Nothing is written: until its batch is on disk, the signature is in memory alone. */
+/** Signs a head, by all of `signers`. Nothing is written: until its batch is on disk, the signature is in memory alone. */
 export function signHead(
-  signer: Signer,
-  origin: string,
+  signers: readonly { readonly key: NoteKey; readonly signer: Signer }[],
   head: { readonly size: number; readonly root: Hash; readonly timeMs: number },
 ): SignedHead {
+  const origin = signers[0]?.key.name ?? ''
   const text = formatHeadBody({ origin, size: head.size, root: head.root, extensions: [] })
-  const { keyId, name } = headKey(signer, origin)
-  const signature = signer.sign(noteSigningInput(text))
-  const note = utf8Decode(formatNote(text, [{ name, keyId, signature }]))
-  return { ...head, note }
+  const input = noteSigningInput(text)
+  const signatures = signers.map(({ key: { name, keyId }, signer }) => ({
+    name,
+    keyId,
+    signature: signer.sign(input),
+  }))
+  return { ...head, note: utf8Decode(formatNote(text, signatures)) }
 }
 
 /**
@@ -55,10 +60,11 @@ export function isHeadless({ head }: { readonly head: Uint8Array }): boolean {
 /**
  * Opens a head that was stored with a batch.
  *
- * @throws {LedgerError} `head_invalid` unless it is signed by the log key and says this size and root
+ * @param keys - The keys that have to have signed a head of this size; the first is the one in force.
+ * @throws {LedgerError} `head_invalid` unless it is signed by all of them and says this size and root
  */
 export function openStoredHead(
-  key: NoteKey,
+  keys: readonly NoteKey[],
   stored: {
     readonly size: number
     readonly root: Uint8Array
@@ -68,7 +74,15 @@ export function openStoredHead(
 ): SignedHead {
   const { size, root, timeMs } = stored
   try {
-    const head = openHead(nativePrimitives, stored.head, [key], key.name)
+    const head = openHead(nativePrimitives, stored.head, keys, keys[0]?.name ?? '')
+    const { verifiedBy } = openNote(nativePrimitives, stored.head, keys)
+    const silent = keys.find((key) => !verifiedBy.some((one) => one.key === key))
+    if (silent !== undefined) {
+      throw new LedgerError(
+        'head_invalid',
+        `the stored head of size ${size} is not signed by the log key ${formatVkey(silent)}`,
+      )
+    }
     const same = head.size === size && Buffer.compare(head.root, root) === 0
     if (!same || head.extensions.length > 0) {
       throw new LedgerError(

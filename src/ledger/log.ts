@@ -7,7 +7,6 @@
 import type { JsonValue, NoteKey, Receipt } from '@trustwarden/proofs'
 import type { Clock } from '../clock.ts'
 import { nativePrimitives } from '../crypto.ts'
-import type { Signer } from '../crypto.ts'
 import { ServiceError } from '../errors.ts'
 import { Edge } from '../merkle/grow.ts'
 import type { Prover } from '../merkle/prove.ts'
@@ -33,8 +32,8 @@ import { erasuresFold } from './erasures.ts'
 import { LedgerError, messageOf } from './errors.ts'
 import { writeFirstBatch } from './first-batch.ts'
 import type { FirstStatement } from './first-batch.ts'
-import { headKey } from './head-note.ts'
 import type { SignedHead } from './head-note.ts'
+import type { LogKeys } from './log-keys.ts'
 import { prepareSubmission, readSubmitted, verifySigner } from './prepare.ts'
 import type { Read, Submitted } from './prepare.ts'
 import type { Quotas } from './quotas.ts'
@@ -61,8 +60,8 @@ export interface LogOptions {
   /** Opened with the specs of `CORE_FOLDS` and `folds`. */
   readonly database: Database
   readonly headRecord: HeadRecordWriter
-  /** The log key, Ed25519. */
-  readonly signer: Signer
+  /** The log keys: which are in force, and those that this process holds. */
+  readonly keys: LogKeys
   readonly origin: string
   /** One for each statement type that is accepted. */
   readonly handlers: readonly StatementHandler[]
@@ -157,7 +156,6 @@ export interface LogStats {
 export class Log {
   readonly origin: string
   readonly #options: LogOptions
-  readonly #key: NoteKey
   readonly #handlers: ReadonlyMap<string, StatementHandler>
   readonly #folds: readonly Fold[]
   readonly #guard: ClockGuard
@@ -175,17 +173,14 @@ export class Log {
   readonly #scrubber: Scrubber | undefined
 
   private constructor(options: LogOptions, published: Published) {
-    const { database, headRecord, signer, origin, clock } = options
+    const { database, headRecord, keys, origin, clock } = options
     const limits = options.limits ?? LANE_LIMITS
     this.origin = origin
     this.#options = options
-    this.#key = headKey(signer, origin)
     this.#handlers = new Map(options.handlers.map((handler) => [handler.type, handler]))
     this.#folds = [...CORE_FOLDS, ...options.folds]
     this.#guard = options.guard ?? new ClockGuard(clock)
-    this.#reader = new LogReader(database, this.#key, published, (error) =>
-      this.#writer.stop(error),
-    )
+    this.#reader = new LogReader(database, keys, published, (error) => this.#writer.stop(error))
     database.onDamage((error) => this.#writer.stop(error))
     this.#verifier = options.verifier ?? new VerifyPool()
     this.#lanes = {
@@ -216,8 +211,7 @@ export class Log {
     this.#writer = new Writer({
       database,
       headRecord,
-      signer,
-      origin,
+      keys,
       reader: this.#reader,
       folds: this.#folds,
       guard: this.#guard,
@@ -259,12 +253,12 @@ export class Log {
    */
   static async open(options: OpenOptions): Promise<Log> {
     const { journals, acceptHead, acceptClockAheadMs, onProgress, ...rest } = options
-    const { database, headRecord, signer, origin, clock, sleep } = rest
+    const { database, headRecord, keys, clock, sleep } = rest
     const recovered = await recover({
       database,
       headRecord,
       clock,
-      key: headKey(signer, origin),
+      keys,
       ...(journals !== undefined && { journals }),
       ...(acceptHead !== undefined && { acceptHead }),
       ...(acceptClockAheadMs !== undefined && { acceptClockAheadMs }),
@@ -282,9 +276,15 @@ export class Log {
     return this.#reader
   }
 
-  /** The key under which heads verify. */
+  /** The key that is in force at the published head: one that genesis or a rotation names. */
+  get keyInForce(): NoteKey {
+    const [inForce] = this.#options.keys.at(this.view(), this.head().size)
+    return inForce ?? this.key
+  }
+
+  /** The log key that genesis names. */
   get key(): NoteKey {
-    return this.#key
+    return this.#options.keys.first
   }
 
   /** The published head. */

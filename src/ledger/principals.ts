@@ -3,6 +3,7 @@
  *
  *     key    0x00                        value  JSON of `LogFacts`
  *     key    0x01                        value  index u64 of the first entry that the service has not signed
+ *     key    0x02                        value  the rotations of the log key (rotations.ts)
  *     key    principal, UTF-8            value  JSON {role, spki (b64u), index, patterns?}
  *
  * Agents are principals too; their keys lie with identity, which hands its reader in.
@@ -35,6 +36,7 @@ import type {
 } from './contract.ts'
 import { FOLDS } from './contract.ts'
 import { u64Bytes } from './layout.ts'
+import { keepRotation } from './rotations.ts'
 
 /** What genesis fixes for the life of the log and rules rest on. Digests are b64u. */
 export interface LogFacts {
@@ -196,6 +198,7 @@ export const principalsFold: Fold = {
     if (statement.issuer.role !== 'service' && !isServiceOver(writer)) {
       writer.put(FOLDS.principals, FIRST_OTHER_KEY, u64Bytes(entry.index))
     }
+    keepRotation(registered, writer)
     const enrolled = enrolmentOf(registered)
     if (enrolled === undefined) return
     const value = utf8Encode(JSON.stringify({ ...enrolled, index: entry.index }))

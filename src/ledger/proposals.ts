@@ -23,6 +23,7 @@ const PROPOSAL_KINDS: ReadonlySet<string> = new Set([
   'owner.enroll',
   'member.enroll',
   'policy.activate',
+  'key.rotate',
 ])
 
 /** How long a signature counts, in ms of ledger time. */

@@ -3,7 +3,7 @@
  * touches the writer.
  */
 import { readCommitments, toBase64url, utf8Decode } from '@trustwarden/proofs'
-import type { Hash, NoteKey, Receipt } from '@trustwarden/proofs'
+import type { Hash, Receipt } from '@trustwarden/proofs'
 import { nativePrimitives } from '../crypto.ts'
 import { ServiceError } from '../errors.ts'
 import { treeReader } from '../merkle/grow.ts'
@@ -24,6 +24,7 @@ import { erasedBy } from './erasures.ts'
 import { LedgerError } from './errors.ts'
 import type { SignedHead } from './head-note.ts'
 import { isHeadless, openStoredHead } from './head-note.ts'
+import type { LogKeys } from './log-keys.ts'
 import { readRegistered } from './register.ts'
 import { CommittedView } from './state.ts'
 import { erasedSince, readSupplement } from './supplement.ts'
@@ -49,7 +50,7 @@ export interface Published {
 /** Reads one log up to its published head. */
 export class LogReader {
   readonly #database: Database
-  readonly #key: NoteKey
+  readonly #keys: LogKeys
   readonly #onDamage: (error: Error) => void
   readonly #tiles = new Cache<string, Uint8Array>(TILES_CACHED)
   readonly #entries = new Cache<number, Decoded>(ENTRIES_CACHED)
@@ -59,12 +60,12 @@ export class LogReader {
   /** @param onDamage - Told when a read finds that what is on disk is not what was written: the log is to stop. */
   constructor(
     database: Database,
-    key: NoteKey,
+    keys: LogKeys,
     published: Published,
     onDamage: (error: Error) => void = () => undefined,
   ) {
     this.#database = database
-    this.#key = key
+    this.#keys = keys
     this.#published = published
     this.#onDamage = onDamage
   }
@@ -107,7 +108,7 @@ export class LogReader {
       const record = this.#database.batchRecord(size)
       return record === undefined || isHeadless(record)
         ? undefined
-        : openStoredHead(this.#key, record)
+        : openStoredHead(this.#keys.at(this.view(), size), record)
     })
   }
 

@@ -3,7 +3,6 @@
  * repair that it makes: a head record that lags behind the database is rolled forward.
  */
 import { ProofError, verifyConsistency } from '@trustwarden/proofs'
-import type { NoteKey } from '@trustwarden/proofs'
 import type { Clock } from '../clock.ts'
 import { nativePrimitives } from '../crypto.ts'
 import { MerkleError } from '../merkle/errors.ts'
@@ -25,14 +24,16 @@ import { LedgerError, messageOf } from './errors.ts'
 import { isHeadless, openStoredHead } from './head-note.ts'
 import type { SignedHead } from './head-note.ts'
 import { join } from './layout.ts'
+import type { LogKeys } from './log-keys.ts'
 import type { Published } from './reader.ts'
+import { CommittedView } from './state.ts'
 import type { HeadRecordWriter } from './writer.ts'
 
 /** What a start is given. */
 export interface RecoveryOptions {
   readonly database: Database
   readonly headRecord: HeadRecordWriter
-  readonly key: NoteKey
+  readonly keys: LogKeys
   readonly clock: Clock
   /** The journals copied aside before the database opened: discarded when all checks have passed. */
   readonly journals?: KeptJournals
@@ -84,7 +85,7 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
 export function refusesData(thrown: unknown): boolean {
   if (thrown instanceof LedgerError) {
     if (thrown.code === 'start_refused') return refusesData(thrown.cause)
-    return thrown.code !== 'clock_behind' && thrown.code !== 'clock_ahead'
+    return !['clock_behind', 'clock_ahead', 'log_key_missing'].includes(thrown.code)
   }
   return thrown instanceof ProofError || thrown instanceof MerkleError || isAboutData(thrown)
 }
@@ -117,6 +118,8 @@ const WAYS_ON: Readonly<Record<string, string>> = {
     'that is known elsewhere',
   log_empty: 'no first batch was written: run `init` again',
   recovery_unfinished: 'a `recover` was cut off: run it again, it goes on from there',
+  log_key_missing:
+    'put the key file back: a retired key signs until the size that its rotation names',
   clock_behind: 'set the clock, or start later',
   clock_ahead:
     'set the clock; if it is right and the log was idle for so long, accept it by the option of the start',
@@ -138,7 +141,7 @@ export function startRefusal(thrown: unknown, keptPath?: string): LedgerError {
 }
 
 async function checkStored(options: RecoveryOptions): Promise<Recovered> {
-  const { database, headRecord, key, onProgress } = options
+  const { database, headRecord, keys, onProgress } = options
   const recorded = headRecord.current()
   const last = database.lastBatch()
   if (last === undefined) {
@@ -152,7 +155,8 @@ async function checkStored(options: RecoveryOptions): Promise<Recovered> {
   const { fromIndex } = await checkBatchRecords(database, progress)
   await checkSetDigests(database, progress)
   const edge = rightEdge(database)
-  const head = openStoredHead(key, last)
+  const view = new CommittedView(database, last.size, last.timeMs)
+  const head = openStoredHead(keys.at(view, last.size), last)
   if (Buffer.compare(edge.root(), head.root) !== 0) {
     throw new LedgerError(
       'root_mismatch',
@@ -171,6 +175,7 @@ async function checkStored(options: RecoveryOptions): Promise<Recovered> {
       `the head record says ${recorded.size} entries, the last batch began at ${last.first}`,
     )
   }
+  keys.checkNext(view, head.size)
   if (head.size > recorded.size) await rollForward(options, head, tiles)
   return { head, edge, recordedSize: recorded.size, due }
 }

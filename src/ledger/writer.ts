@@ -4,7 +4,6 @@
  */
 import { parseOperatorClock, utf8Encode } from '@trustwarden/proofs'
 import type { Hash } from '@trustwarden/proofs'
-import type { Signer } from '../crypto.ts'
 import { ServiceError } from '../errors.ts'
 import type { Growth } from '../merkle/grow.ts'
 import type { Database } from '../store/database.ts'
@@ -18,8 +17,8 @@ import type { Fold, RegisteredEntry, StatementHandler, Submission } from './cont
 import { Decider } from './decide.ts'
 import type { Answer, OpenBatch } from './decide.ts'
 import { LedgerError, messageOf } from './errors.ts'
-import { signHead } from './head-note.ts'
 import type { SignedHead } from './head-note.ts'
+import type { LogKeys } from './log-keys.ts'
 import type { LogReader } from './reader.ts'
 import { BatchState } from './state.ts'
 
@@ -60,8 +59,7 @@ export interface WriterOptions {
   readonly database: Database
   readonly headRecord: HeadRecordWriter
   readonly reader: LogReader
-  readonly signer: Signer
-  readonly origin: string
+  readonly keys: LogKeys
   readonly folds: readonly Fold[]
   readonly guard: ClockGuard
   /** Called once, after which nothing is written: the process ends. */
@@ -329,13 +327,13 @@ export class Writer {
 
   /** Commits the batch in the order of the crash table and publishes its head. */
   async #write(open: OpenBatch, timeMs: number): Promise<SignedHead> {
-    const { database, headRecord, reader, signer, origin, guard } = this.#options
+    const { database, headRecord, reader, keys, guard } = this.#options
     const { decided, firstIndex } = open
     const leafHashes: readonly Hash[] = decided.map(({ registered }) => registered.leafHash)
     const growth: Growth = reader.edge().append(leafHashes)
     const size = growth.edge.size
-    // Step 1: the signature is in memory alone. A crash leaves nothing.
-    const head = signHead(signer, origin, { size, root: growth.root, timeMs })
+    // Step 1: the signatures are in memory alone, by the keys in force at this size. A crash leaves nothing.
+    const head = keys.sign(open.state, { size, root: growth.root, timeMs })
     try {
       // Step 2: one synced write. A crash in it leaves all of the batch or none; after it, a database that is one batch
       // ahead of the head record, which start-up rolls forward.

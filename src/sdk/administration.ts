@@ -10,6 +10,7 @@ import {
   type ErasureReason,
   type JsonValue,
   parseEntryStatement,
+  parseKeyRotate,
   parsePolicyPack,
   parseSpki,
   parseSubject,
@@ -50,6 +51,7 @@ const PROPOSALS: readonly string[] = [
   'owner.enroll',
   'member.enroll',
   'policy.activate',
+  'key.rotate',
 ]
 
 async function submit(
@@ -166,6 +168,27 @@ export async function activatePolicy(
   const policy = toBase64url(client.primitives.sha256(pack))
   const draft = { type: 'policy.activate', subject: 'policy', payload: { policy, revision } }
   return submit(client, operator.as('operator'), draft, { ...options, pinned: [pack] })
+}
+
+/**
+ * Signs the proposal to put a new log key in force: the bytes that `trustwarden keys rotate-log` wrote.
+ *
+ * @throws TrustWardenError `argument_invalid` for bytes that are no rotation of this log; `rotation_outdated`;
+ *   `key_not_held`; as `TrustWarden.submit`.
+ */
+export async function rotateLogKey(
+  client: TrustWarden,
+  operator: PersonKey,
+  proposal: Uint8Array,
+  options: CallOptions = {},
+): Promise<Registered> {
+  const draft = { type: 'key.rotate', subject: 'log' }
+  const signed = inSdkWords('argument_invalid', 'rotation', () => {
+    const made = signPayload(operator.as('operator'), client.origin, draft, proposal, [])
+    parseKeyRotate(client.primitives, made.statement)
+    return made
+  })
+  return client.submit('statements', signed, options)
 }
 
 /**

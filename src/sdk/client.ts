@@ -9,6 +9,7 @@ import {
   contentDigest,
   type Entry,
   equalBytes,
+  followRotations,
   fromBase64url,
   type Genesis,
   type Hash,
@@ -18,15 +19,19 @@ import {
   jsonObject,
   jsonString,
   matchReceipt,
+  type NoteSignature,
   type OpenedReceipt,
   openReceipt,
   openTrustedHead,
   parseEntryStatement,
+  parseNote,
   parseReceipt,
   type Primitives,
   type Receipt,
   type Trust,
+  trustFor,
   utf8Decode,
+  utf8Encode,
 } from '@trustwarden/proofs'
 import {
   ANSWER_BYTES_MAX,
@@ -81,11 +86,15 @@ export class TrustWarden {
   /** The genesis of the log, of the hash that the trust anchor names. */
   readonly genesis: Genesis
   readonly genesisEntry: Uint8Array
-  readonly trust: Trust
   readonly heads: Heads
   readonly primitives: Primitives
   /** In which envelope agents and people sign through this client. */
   readonly envelope: Envelope
+  /** What is trusted: grows with the rotations of the log key, each proven under the key before. */
+  #trust: Trust
+  /** Whether a head was signed by a key that is not trusted yet, as both sign after a rotation. */
+  #isRotated = false
+  #notedHead = ''
   readonly #base: URL
   readonly #transport: Transport
 
@@ -103,7 +112,7 @@ export class TrustWarden {
     this.#transport = parts.transport
     this.primitives = parts.primitives
     this.heads = parts.heads
-    this.trust = parts.trust
+    this.#trust = parts.trust
     this.genesis = parts.genesis
     this.genesisEntry = parts.genesisEntry
     this.envelope = parts.envelope
@@ -139,6 +148,11 @@ export class TrustWarden {
     return client
   }
 
+  /** What this client trusts by now: as given, and every key that it followed since. */
+  get trust(): Trust {
+    return this.#trust
+  }
+
   /** The organisation's trust domain, from genesis. */
   get trustDomain(): string {
     return this.genesis.trustDomain
@@ -152,14 +166,35 @@ export class TrustWarden {
    */
   async checkpoint(options: CallOptions = {}): Promise<{ note: string; head: Head }> {
     const answer = await this.#get('/checkpoint', undefined, options)
+    const note = inSdkWords('receipt_invalid', 'checkpoint', () => {
+      const text = utf8Decode(answer.bytes, 'checkpoint')
+      this.#noteSigners(text)
+      return text
+    })
+    await this.#followIfRotated(options)
     const opened = inSdkWords('receipt_invalid', 'checkpoint', () => {
-      const head = openTrustedHead(this.primitives, this.trust, answer.bytes)
-      return { note: utf8Decode(answer.bytes, 'checkpoint'), head }
+      return { note, head: openTrustedHead(this.primitives, this.trust, note) }
     })
     if (opened.head.origin !== this.origin)
       throw new TrustWardenError('receipt_invalid', 'checkpoint: of another log')
     this.heads.observe(opened.head)
     return opened
+  }
+
+  /**
+   * Follows the rotations of the log key that the service proves, each under the key before it.
+   *
+   * @returns What is trusted from now on.
+   * @throws TrustWardenError `receipt_invalid` for a proof that does not hold, and as every request.
+   * @see FORMAT §13.3
+   */
+  async followRotations(options: CallOptions = {}): Promise<Trust> {
+    const { bytes } = await this.#get('/v1/rotations', undefined, options)
+    this.#trust = inSdkWords('receipt_invalid', 'rotations', () =>
+      followRotations(this.primitives, bytes, this.#trust),
+    )
+    this.#isRotated = false
+    return this.#trust
   }
 
   /** Connects the heads seen so far by consistency proofs, now. @throws TrustWardenError `log_forked`, as a read */
@@ -258,6 +293,7 @@ export class TrustWarden {
    * @throws TrustWardenError `receipt_invalid`, `log_forked`.
    */
   open(receipt: Receipt): OpenedReceipt {
+    inSdkWords('receipt_invalid', 'receipt', () => this.#noteSigners(receipt.head))
     const opened = inSdkWords('receipt_invalid', 'receipt', () =>
       openReceipt(this.primitives, receipt, this.trust),
     )
@@ -267,11 +303,30 @@ export class TrustWarden {
     return opened
   }
 
+  /** Remembers that a head has a signature in the log's name by a key that is not known yet. */
+  #noteSigners(note: string): void {
+    // The receipts of one answer share a head.
+    if (note === this.#notedHead) return
+    this.#notedHead = note
+    const known = trustFor(this.#trust, this.origin).keys.map(({ key }) => key)
+    const isUnknown = ({ name, keyId }: NoteSignature) =>
+      name === this.origin && !known.some((key) => equalBytes(key.keyId, keyId))
+    this.#isRotated ||= parseNote(utf8Encode(note)).signatures.some(isUnknown)
+  }
+
+  /** Learns the new key while the old one still signs. Whether that went well shows when the next head is opened. */
+  async #followIfRotated(options: CallOptions): Promise<void> {
+    if (!this.#isRotated) return
+    this.#isRotated = false
+    await this.followRotations(options).catch(() => undefined)
+  }
+
   async #confirm(
     signer: StatementSigner | undefined,
     options: CallOptions,
     force: boolean,
   ): Promise<void> {
+    await this.#followIfRotated(options)
     await this.heads.confirm(async (from, to) => {
       const path = `/v1/proofs/consistency?from=${from}&to=${to}`
       const answer = await this.read(signer, path, options)

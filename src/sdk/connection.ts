@@ -67,7 +67,8 @@ export function readTrust(
 ): { trust: Trust; log: TrustedLog } {
   return inSdkWords('argument_invalid', 'trust', () => {
     const trust = parseTrust(p, utf8Encode(options.trust.trim()))
-    const [only, ...others] = trust.logs
+    // A log that ended takes nothing any more: its successor is meant.
+    const [only, ...others] = trust.logs.filter(({ end }) => end === undefined)
     if (options.origin !== undefined) return { trust, log: trustFor(trust, options.origin) }
     if (only === undefined || others.length > 0)
       throw new TrustWardenError('argument_invalid', 'trust: names several logs; give its origin')

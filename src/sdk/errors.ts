@@ -72,6 +72,8 @@ export const SERVICE_ERRORS = {
   principal_exists: 'the key is enrolled already',
   pattern_taken: 'the pattern would take a used name from another owner',
   policy_invalid: 'the policy pack does not load or fails its self-test',
+  rotation_outdated: 'the rotation is of a key that is not in force, or ends too near',
+  key_not_held: 'the service does not hold the new key yet',
   target_unknown: 'the subject of the statement is not known to the log',
   overloaded: 'the queue is full: try again after Retry-After',
   quota_exceeded: 'the agent or its owner has used up its quota: try again after Retry-After',

@@ -14,6 +14,7 @@ export {
   joinProposal,
   revoke,
   type RevokeOptions,
+  rotateLogKey,
 } from './administration.ts'
 export {
   AgentIdentity,

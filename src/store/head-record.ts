@@ -353,8 +353,13 @@ function readSlot(image: Uint8Array, number: 0 | 1): Slot | undefined {
   }
 }
 
-/** Reads a record without a lock and without changing it, for tools. @throws {StoreError} as `HeadRecord.open` */
-export async function readHeadRecord(path: string): Promise<RecordedHead> {
+/**
+ * Reads a record without a lock and without changing it, for tools.
+ *
+ * @param origin - The log that it has to be of, if given.
+ * @throws {StoreError} as `HeadRecord.open`
+ */
+export async function readHeadRecord(path: string, origin?: string): Promise<RecordedHead> {
   const bytes = await readFile(join(path, 'record')).catch((cause: unknown) => {
     throw new StoreError('head_record_missing', `there is no head record at ${path}`, { cause })
   })
@@ -364,5 +369,8 @@ export async function readHeadRecord(path: string): Promise<RecordedHead> {
   if (newest === undefined) {
     throw new StoreError('head_record_corrupt', `${path}: neither slot can be read`)
   }
+  const ours =
+    origin === undefined || equalBytes(newest.originHash, sha256(Buffer.from(origin, 'utf8')))
+  checkStore(ours, 'head_record_origin', `${path} is of another log than ${origin ?? ''}`)
   return { size: newest.size, root: newest.root, timeMs: newest.timeMs }
 }

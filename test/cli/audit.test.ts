@@ -146,7 +146,7 @@ describe('audit', () => {
     const check = (ended: Ended, code: number, said: string) =>
       expect([ended.code, ended.err]).toEqual([code, expect.stringContaining(said)])
     check(trustwarden(['audit']), 2, '--data is missing')
-    check(trustwarden(['audit', '--data', log.data, '--trust', 'x']), 2, 'malformed')
+    check(trustwarden(['audit', '--data', log.data, '--trust', 'x']), 2, 'ENOENT')
     check(trustwarden(['audit', '--data', scratch.path]), 1, 'there is no log')
     check(trustwarden(['rebuild', '--data', scratch.path]), 1, 'there is no log')
   })

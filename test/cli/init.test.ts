@@ -137,8 +137,8 @@ describe('trust show', () => {
   test('says what is wrong', () => {
     for (const [args, code, message] of [
       [['trust', 'show'], 2, '--data is missing'],
-      [['trust', 'hide', 'x'], 2, 'only "trust show" is known'],
-      [['trust'], 2, 'operands are needed'],
+      [['trust', 'hide', 'x'], 2, 'show or update is needed'],
+      [['trust'], 2, 'show or update is needed'],
       [['trust', 'show', 'twtrust1,x'], 2, 'malformed'],
       [['trust', 'show', '--data', at('nothing')], 1, 'holds no log that init finished'],
       [['trust', 'show', 'twtrust1,x', '--data', at('nothing')], 2, 'both given'],

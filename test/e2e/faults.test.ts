@@ -19,7 +19,7 @@ import {
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ALL_FOLDS, composeRules, readGenesis, type Rules } from '../../src/build.ts'
 import { systemClock } from '../../src/clock.ts'
-import { nativePrimitives, type Signer, signerFromPrivateKey } from '../../src/crypto.ts'
+import { nativePrimitives, signerFromPrivateKey } from '../../src/crypto.ts'
 import { ServiceError } from '../../src/errors.ts'
 import { readDescription } from '../../src/directory.ts'
 import { PolicyShelf } from '../../src/gate/policies.ts'
@@ -28,6 +28,7 @@ import { Authority } from '../../src/identity/authority.ts'
 import { readKeyFile } from '../../src/keys.ts'
 import { audit } from '../../src/ledger/audit.ts'
 import { Log } from '../../src/ledger/log.ts'
+import { LogKeys } from '../../src/ledger/log-keys.ts'
 import { foldSpecs } from '../../src/ledger/rebuild.ts'
 import { inlineVerifier } from '../../src/ledger/verify.ts'
 import { Database } from '../../src/store/database.ts'
@@ -137,7 +138,7 @@ const STATEMENTS = 11
 let log: LogDirectory
 let shelf: PolicyShelf
 let rules: Rules
-let signer: Signer
+let logKeys: LogKeys
 let origin: string
 const image: MemoryDisk = new Map()
 let recorded: RecordedHead
@@ -160,7 +161,7 @@ beforeAll(async () => {
   const key = (name: string) => readKeyFile(join(log.keys, `${name}.key`))
   const [certificateDer] = genesis.ca
   if (certificateDer === undefined) throw new Error('genesis names no root')
-  signer = signerFromPrivateKey(key('log'))
+  logKeys = LogKeys.only(signerFromPrivateKey(key('log')), origin)
   // Loaded once for all processes: what it evaluates does not depend on the disk.
   const host = { workers: 1, deadlineMs: 10_000, selfTest: [DENIES_NOTHING_KNOWN] }
   shelf = new PolicyShelf({ pinned: (digest) => database.pinned(digest), host })
@@ -168,6 +169,7 @@ beforeAll(async () => {
     origin,
     trustDomain: description.trustDomain,
     serviceSpki: genesis.keys.service,
+    logKeys,
     authority: Authority.open({ key: key('ca'), certificateDer }),
     permitSigner: signerFromPrivateKey(key('permit')),
     policies: shelf,
@@ -199,7 +201,7 @@ async function open(disk: MemoryDisk, recordDisk: RecordDisk, fault?: FaultAt): 
   const opened = await Log.open({
     database,
     headRecord: record,
-    signer,
+    keys: logKeys,
     origin,
     ...rules,
     clock: systemClock,

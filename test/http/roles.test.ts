@@ -22,6 +22,7 @@ const TABLE: Readonly<Record<RouteName, readonly [Cell, Cell, Cell, Cell, Cell]>
   openapi: ['all', 'all', 'all', 'all', 'all'],
   metrics: ['-', '-', '-', 'all', 'all'],
   checkpoint: ['all', 'all', 'all', 'all', 'all'],
+  rotations: ['all', 'all', 'all', 'all', 'all'],
   hashTile: ['all', 'all', 'all', 'all', 'all'],
   entryBundle: ['-', '-', '-', 'all', 'all'],
   entry: ['-', 'own', 'own', 'all', 'all'],
@@ -94,6 +95,7 @@ function pathFor(route: RouteName, world: World, whose: 'own' | 'foreign'): stri
   const agent = own ? world.by.agent : world.foreignAgent
   const paths: Readonly<Partial<Record<RouteName, string>>> = {
     checkpoint: `${log}/checkpoint`,
+    rotations: `${log}/v1/rotations`,
     hashTile: `${log}/tile/0/000.p/3`,
     entryBundle: `${log}/tile/entries/000.p/3`,
     entry: `${log}/v1/entries/${own ? world.ownIndex : world.foreignIndex}`,

@@ -15,6 +15,7 @@ import { encodePolicy, policyDigest } from '../../src/gate/policy-pack.ts'
 import { Authority } from '../../src/identity/authority.ts'
 import { audit } from '../../src/ledger/audit.ts'
 import { Log } from '../../src/ledger/log.ts'
+import { LogKeys } from '../../src/ledger/log-keys.ts'
 import type { SubmitResult } from '../../src/ledger/log.ts'
 import { foldSpecs } from '../../src/ledger/rebuild.ts'
 import { inlineVerifier } from '../../src/ledger/verify.ts'
@@ -95,10 +96,12 @@ beforeEach(async () => {
     host: { workers: 1, deadlineMs: 10_000, selfTest: [DENIES_NOTHING_KNOWN] },
   })
   const clock = { nowMs: (): number => START_MS, bootMs: (): number => START_MS }
+  const logKeys = LogKeys.only(by.logKey.signer, ORIGIN)
   rules = composeRules({
     origin: ORIGIN,
     trustDomain: TRUST_DOMAIN,
     serviceSpki: by.service.signer.spki,
+    logKeys,
     authority: Authority.open({ key, certificateDer }),
     permitSigner: by.permit.signer,
     policies: shelf,
@@ -107,7 +110,7 @@ beforeEach(async () => {
   log = await Log.create({
     database,
     headRecord,
-    signer: by.logKey.signer,
+    keys: logKeys,
     origin: ORIGIN,
     ...rules,
     clock,

@@ -12,6 +12,7 @@ import { Decider } from '../../src/ledger/decide.ts'
 import type { DeciderOptions, OpenBatch } from '../../src/ledger/decide.ts'
 import { headKey } from '../../src/ledger/head-note.ts'
 import { CORE_FOLDS, Log } from '../../src/ledger/log.ts'
+import { LogKeys } from '../../src/ledger/log-keys.ts'
 import { attachmentRefusal } from '../../src/ledger/prepare.ts'
 import { VerifyPool } from '../../src/ledger/verify-pool.ts'
 import { inlineVerifier } from '../../src/ledger/verify.ts'
@@ -220,7 +221,7 @@ describe('a batch', () => {
     const log = await Log.create({
       database: test.database,
       headRecord: test.headRecord,
-      signer: LOG_KEY,
+      keys: LogKeys.only(LOG_KEY, ORIGIN),
       origin: ORIGIN,
       handlers: testHandlers(newScript()),
       folds: TEST_FOLDS,

@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { generateKey, signerFromPrivateKey } from '../../src/crypto.ts'
 import { LedgerError } from '../../src/ledger/errors.ts'
+import { LogKeys } from '../../src/ledger/log-keys.ts'
 import type { Submitted } from '../../src/ledger/prepare.ts'
 import { startRefusal } from '../../src/ledger/recovery.ts'
 import { StoreError } from '../../src/store/errors.ts'
@@ -200,7 +201,7 @@ describe('a start that is refused', () => {
 
   it('says that the stored head is not signed by the log key', async () => {
     const test = await TestLog.create()
-    test.options = { signer: signerFromPrivateKey(generateKey('EdDSA')) }
+    test.options = { keys: LogKeys.only(signerFromPrivateKey(generateKey('EdDSA')), ORIGIN) }
     expect(causeOf(await refusalOf(test.open()))).toBe('head_invalid')
   })
 
@@ -222,7 +223,7 @@ describe('a start that is refused', () => {
     expect((await refusalOf(test.open())).message).toContain('/data/kept-1')
     test.options = {
       journals: again(),
-      signer: signerFromPrivateKey(generateKey('EdDSA')),
+      keys: LogKeys.only(signerFromPrivateKey(generateKey('EdDSA')), ORIGIN),
     } as TestLog['options']
     test.record.head = head
     expect((await refusalOf(test.open())).message).toContain('/data/kept-1')

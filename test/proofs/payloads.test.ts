@@ -38,6 +38,7 @@ import {
 } from '../../proofs/decision.ts'
 import { parsePolicyPack } from '../../proofs/policy-pack.ts'
 import { ed25519Spki } from '../../proofs/key.ts'
+import { parseKeyRotate, rotationInput } from '../../proofs/key-rotation.ts'
 import { vectorKey } from '../../proofs/vectors/generate-keys.ts'
 import { parseDelegation } from '../../proofs/delegation.ts'
 import { parseGenesis } from '../../proofs/genesis.ts'
@@ -58,6 +59,7 @@ import {
   ERASURE,
   fresh,
   GENESIS,
+  KEY_ROTATE,
   log,
   MEMBER_ENROLL,
   operator,
@@ -102,6 +104,7 @@ const TYPES: readonly (readonly [string, Sample, Parse])[] = [
   ['owner.enroll', OWNER_ENROLL, (one) => parseOwnerEnroll(p, one)],
   ['member.enroll', MEMBER_ENROLL, (one) => parseMemberEnroll(p, one)],
   ['policy.activate', POLICY_ACTIVATE, parsePolicyActivate],
+  ['key.rotate', KEY_ROTATE, (one) => parseKeyRotate(p, one)],
   ['operator.clock', OPERATOR_CLOCK, parseOperatorClock],
   ['agent.revoke', REVOKE, parseRevoke],
   ['erasure', ERASURE, parseErasure],
@@ -161,6 +164,44 @@ function refuses(sample: Sample, parse: Parse, cases: readonly Broken[]): void {
     expect(codeOf(() => parse(sampled(sample, payload, header, by)))).toBe(code)
   })
 }
+
+describe('key.rotate', () => {
+  const other = logSigner(ORIGIN, 22)
+  refuses(KEY_ROTATE, (one) => parseKeyRotate(p, one), [
+    ['another key of the service', { key: 'heartbeat' }, {}, 'claim_invalid'],
+    ['another new key', { new: formatVkey(other.key) }, {}, 'signature_invalid'],
+    ['another old key', { old: formatVkey(other.key) }, {}, 'signature_invalid'],
+    ['another size', { until: 5001 }, {}, 'signature_invalid'],
+    ['signatures swapped', swapped(), {}, 'signature_invalid'],
+    [
+      'a signature of 63 bytes',
+      { old_signature: toBase64url(new Uint8Array(63)) },
+      {},
+      'claim_invalid',
+    ],
+    ['for another log', {}, { aud: 'other.example/logs/main' }, 'origin_mismatch'],
+    [
+      'a cosigner',
+      { new: formatVkey({ ...other.key, ...time.key, name: ORIGIN }) },
+      {},
+      'key_invalid',
+    ],
+  ])
+
+  function swapped(): JsonRecord {
+    const { old_signature: a, new_signature: b } = KEY_ROTATE.payload
+    return { old_signature: b, new_signature: a }
+  }
+
+  test('what both keys sign is no text: no signature of a head is one of a rotation', () => {
+    const { old, new: next, until } = parseKeyRotate(p, sampled(KEY_ROTATE))
+    const input = rotationInput({ old, new: next, until })
+    // RFC 8949: an array of 5; then a text of 24 bytes.
+    expect([...input.subarray(0, 3)]).toEqual([0x85, 0x78, 24])
+    expect(toHex(input)).toContain(toHex(utf8Encode('trustwarden/key.rotate/1')))
+    expect(() => new TextDecoder('utf-8', { fatal: true }).decode(input)).toThrow(TypeError)
+  })
+})
 
 describe('genesis', () => {
   const keys = GENESIS.payload['keys'] as JsonRecord
@@ -264,6 +305,13 @@ describe('genesis', () => {
     ['threshold 0', { threshold: 0 }, {}, 'claim_invalid'],
     ['threshold 2 of 1', { threshold: 2 }, {}, 'claim_invalid'],
     ['no owner', { owners: [] }, {}, 'accepted'],
+    ['a predecessor', { predecessor }, {}, 'accepted'],
+    [
+      'itself as predecessor',
+      { predecessor: { ...predecessor, origin: ORIGIN } },
+      {},
+      'claim_invalid',
+    ],
     [
       'owner twice',
       {

@@ -11,6 +11,7 @@ import { noblePrimitives as p } from '../../proofs/noble.ts'
 import { formatNote, formatVkey } from '../../proofs/note.ts'
 import {
   bundleHash,
+  formatTrust,
   formatTrustAnchor,
   openTrustedHead,
   parseTrust,
@@ -95,6 +96,7 @@ describe('file', () => {
     logs: [{ anchor: text, ...log }],
   })
   const keyed = (patch: JsonRecord) => file({ keys: [patched(key, patch)] })
+  const end = { size: 5, root: toBase64url(new Uint8Array(32).fill(5)) }
   test.each<[string, unknown, string]>([
     ['anchor', text, 'accepted'],
     ['anchor and newline', `${text}\n`, 'accepted'],
@@ -126,6 +128,13 @@ describe('file', () => {
     ['to below from', keyed({ to: 9 }), 'malformed'],
     ['to text', keyed({ to: '11' }), 'malformed'],
     ['no to', keyed({ to: undefined }), 'malformed'],
+    ['an end', file({ end }), 'accepted'],
+    ['an end with keys', file({ end, keys: [key] }), 'accepted'],
+    ['end null', file({ end: null }), 'malformed'],
+    ['end without a root', file({ end: { size: 5 } }), 'malformed'],
+    ['end with a member more', file({ end: { ...end, more: 1 } }), 'malformed'],
+    ['end of a negative size', file({ end: { ...end, size: -1 } }), 'malformed'],
+    ['end with a root of 31 bytes', file({ end: { ...end, root: 'AA' } }), 'malformed'],
     ['over 64 KiB', ' '.repeat(65_537), 'too_large'],
   ])('%s', (_, value, code) => expect(codeOf(() => trustOf(value))).toBe(code))
 
@@ -137,6 +146,18 @@ describe('file', () => {
     const keys = [{ key: old.key, from: 0, to: null }]
     expect(trustOf(text)).toEqual({ logs: [{ origin: ORIGIN, anchor, keys }] })
     expect(trustOf(file({}))).toEqual(trustOf(text))
+  })
+
+  test('is formatted as an anchor where that says all, else as JSON that says the same', () => {
+    expect(formatTrust(p, trustOf(text))).toBe(`${text}\n`)
+    const two = { ...file({}), logs: [{ anchor: text }, { anchor: otherText }] }
+    const keys = [{ ...key, vkey: formatVkey(old.key), from: 0, to: 9 }, key]
+    for (const one of [two, file({ end }), file({ keys }), file({ keys, end })]) {
+      const written = formatTrust(p, trustOf(one))
+      expect(JSON.parse(written)).toMatchObject(one)
+      expect(trustOf(written)).toEqual(trustOf(one))
+    }
+    expect(codeOf(() => formatTrust(p, { logs: [] }))).toBe('malformed')
   })
 
   test('a log is found by its origin', () => {
@@ -213,6 +234,18 @@ describe('heads', () => {
   ])('%s', (_, note, code) => {
     expect(codeOf(() => openTrustedHead(p, trust, note))).toBe(code)
     expect(codeOf(() => openTrustedHead(p, trust, new TextDecoder().decode(note)))).toBe(code)
+  })
+
+  test('of a log that ended', () => {
+    const root = new Uint8Array(32).fill(9)
+    const ended = { logs: trust.logs.map((log) => ({ ...log, end: { size: 9, root } })) }
+    const other = {
+      logs: trust.logs.map((log) => ({ ...log, end: { size: 9, root: p.sha256(root) } })),
+    }
+    expect(openTrustedHead(p, ended, head(9, [old]))).toMatchObject({ size: 9, root })
+    expect(openTrustedHead(p, other, head(8, [old]))).toMatchObject({ size: 8 })
+    expect(codeOf(() => openTrustedHead(p, ended, head(10, [current])))).toBe('head_out_of_range')
+    expect(codeOf(() => openTrustedHead(p, other, head(9, [old])))).toBe('root_mismatch')
   })
 
   test('says what was signed', () => {

@@ -18,6 +18,8 @@ const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex')
 export interface NoteSigner {
   readonly key: NoteKey
   readonly sign: (text: string) => NoteSignature
+  /** The bare signature of any bytes. */
+  readonly signBytes: (message: Uint8Array) => Uint8Array
 }
 
 /** A log's signer (type 0x01). */
@@ -26,6 +28,7 @@ export function logSigner(name: string, seed: number): NoteSigner {
   const key = noteKey(noblePrimitives, name, NOTE_ED25519, pair.publicKey)
   return {
     key,
+    signBytes: pair.sign,
     sign: (text) => ({ name, keyId: key.keyId, signature: pair.sign(noteSigningInput(text)) }),
   }
 }
@@ -36,6 +39,7 @@ export function cosigner(name: string, seed: number, timestamp: number): NoteSig
   const key = noteKey(noblePrimitives, name, NOTE_COSIGNATURE_V1, pair.publicKey)
   return {
     key,
+    signBytes: pair.sign,
     sign: (text) => {
       const signature = pair.sign(cosignatureSigningInput(text, timestamp))
       return { name, keyId: key.keyId, signature: concatBytes(u64Bytes(timestamp), signature) }

@@ -1,13 +1,14 @@
 /** @module One right statement of every type, and how to make it wrong. */
 import { toBase64url } from '../../proofs/bytes.ts'
 import { actionDigest } from '../../proofs/decision.ts'
+import { rotationInput } from '../../proofs/key-rotation.ts'
 import { noblePrimitives as p } from '../../proofs/noble.ts'
 import { formatVkey } from '../../proofs/note.ts'
 import type { Statement } from '../../proofs/statement.ts'
 import { nameOf, writeCertificate } from '../../proofs/vectors/generate-certificate.ts'
 import type { CertificateDraft } from '../../proofs/vectors/generate-certificate.ts'
 import { vectorKey } from '../../proofs/vectors/generate-keys.ts'
-import { cosigner, logSigner } from './note-signer.ts'
+import { cosigner, logSigner, type NoteSigner } from './note-signer.ts'
 import {
   CHILD,
   CHILD_NAME,
@@ -148,6 +149,29 @@ export const POLICY_ACTIVATE: Sample = {
   iss: OPERATOR,
   sub: 'policy',
   payload: { policy: digestOf(2), revision: 'r1' },
+}
+
+const newLog = logSigner(ORIGIN, 21)
+const ROTATION = { old: log.key, new: newLog.key, until: 5000 }
+
+/** Signs what both keys of a rotation sign: `rotationInput` is compared with bytes of its own elsewhere. */
+export function signedBy(key: NoteSigner, input: Uint8Array): string {
+  return toBase64url(key.signBytes(input))
+}
+
+export const KEY_ROTATE: Sample = {
+  by: operator,
+  type: 'key.rotate',
+  iss: OPERATOR,
+  sub: 'log',
+  payload: {
+    key: 'log',
+    old: formatVkey(ROTATION.old),
+    new: formatVkey(ROTATION.new),
+    until: ROTATION.until,
+    old_signature: signedBy(log, rotationInput(ROTATION)),
+    new_signature: signedBy(newLog, rotationInput(ROTATION)),
+  },
 }
 
 export const OPERATOR_CLOCK: Sample = {

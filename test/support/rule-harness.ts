@@ -80,6 +80,8 @@ export class RuleLog extends StatementMaker {
   readonly operators: readonly Party[]
   readonly owners: readonly Party[]
   readonly policyPack: Uint8Array = sharedPolicy
+  /** Log keys that the service does not hold: public keys, hex. */
+  readonly notHeld = new Set<string>()
   readonly principals: PrincipalReader
   /** The key of the root certificate. */
   readonly ca: Signer
@@ -111,6 +113,8 @@ export class RuleLog extends StatementMaker {
       authority,
       shelf: this.#shelf,
       permitSigner: this.permit.signer,
+      logSigner: this.logKey.signer,
+      isHeld: ({ publicKey }) => !this.notHeld.has(toHex(publicKey)),
       clock: { nowMs: () => this.nowMs, bootMs: () => this.nowMs },
     })
     this.#handlers = new Map(handlers.map((handler) => [handler.type, handler]))

@@ -1,4 +1,5 @@
 /** @module The rules of all parts, put together as a service does: handlers, folds and who reads what of whom. */
+import type { NoteKey } from '@trustwarden/proofs'
 import type { Clock } from '../../src/clock.ts'
 import type { Signer } from '../../src/crypto.ts'
 import { createActionHandler } from '../../src/gate/act.ts'
@@ -26,8 +27,10 @@ import { createEnrolmentHandlers } from '../../src/ledger/enrolment.ts'
 import { createErasureHandler, disclosuresFold } from '../../src/ledger/erasure.ts'
 import { erasedBy, erasuresFold } from '../../src/ledger/erasures.ts'
 import { clockHandler, genesisHandler } from '../../src/ledger/genesis.ts'
+import { headKey } from '../../src/ledger/head-note.ts'
 import { decideName, findPerson, principalsFold } from '../../src/ledger/principals.ts'
 import { proposalsFold, ruleProposal } from '../../src/ledger/proposals.ts'
+import { createRotateHandler } from '../../src/ledger/rotate.ts'
 import { sequencesFold } from '../../src/ledger/sequences.ts'
 import { createAllowancesFold, withAllowance } from '../../src/revocation/allowance.ts'
 import { revocationReader, revocationsFold } from '../../src/revocation/revocations.ts'
@@ -39,6 +42,9 @@ export interface WiringOptions {
   readonly authority: Authority
   readonly shelf: PolicyShelf
   readonly permitSigner: Signer
+  readonly logSigner: Signer
+  /** Which log keys the service holds. */
+  readonly isHeld: (key: NoteKey) => boolean
   readonly clock: Clock
 }
 
@@ -70,6 +76,11 @@ export function wireHandlers(options: WiringOptions): readonly StatementHandler[
       keyHolder: findKeyHolder,
       nameUse: findNameUse,
       nameUses: listNameUses,
+    }),
+    createRotateHandler({
+      keyHolder: findKeyHolder,
+      first: headKey(options.logSigner, ORIGIN),
+      isHeld: options.isHeld,
     }),
     createErasureHandler(readers),
     createActivateHandler({ ruleProposal, tryOut: (pack) => options.shelf.tryOut(pack) }),

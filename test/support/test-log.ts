@@ -27,6 +27,7 @@ import type { AuditOptions, AuditReport } from '../../src/ledger/audit.ts'
 import type { PrincipalReader } from '../../src/ledger/contract.ts'
 import { headKey } from '../../src/ledger/head-note.ts'
 import { CORE_FOLDS, Log } from '../../src/ledger/log.ts'
+import { LogKeys } from '../../src/ledger/log-keys.ts'
 import type { LogOptions, SubmitResult } from '../../src/ledger/log.ts'
 import type { Submitted } from '../../src/ledger/prepare.ts'
 import { foldSpecs } from '../../src/ledger/rebuild.ts'
@@ -189,7 +190,7 @@ export class TestLog {
     return {
       database: this.database,
       headRecord: this.headRecord,
-      signer: LOG_KEY,
+      keys: LogKeys.only(LOG_KEY, ORIGIN),
       origin: ORIGIN,
       handlers: testHandlers(this.script),
       folds: TEST_FOLDS,
