@@ -27,6 +27,8 @@ import { countFor } from './submit.ts'
 
 const TIMES = 5
 const CAPACITY_CONNECTIONS = 256
+/** A service that has just started is slower than it will be. */
+const CAPACITY_STATEMENTS_MIN = 4_000
 /** More than the service lets in at once, or nothing would ever be refused; files are the limit. */
 const CONNECTIONS = 9_000
 const REVOCATIONS = 5
@@ -126,10 +128,11 @@ async function findCapacity(plan: Plan, log: BenchLog, service: BenchService): P
   const load = await Load.start(log, service)
   try {
     const order = { what: 'undecided', perRequest: 1, connections: CAPACITY_CONNECTIONS } as const
-    let { rate } = await load.run({ ...order, count: plan.warmUp * 2 })
+    let { rate } = await load.run({ ...order, count: CAPACITY_STATEMENTS_MIN })
     const rates: number[] = []
     for (let round = 0; round < plan.rounds; round++) {
-      ;({ rate } = await load.run({ ...order, count: countFor(rate, plan.loadMs, 1) }))
+      const count = Math.max(CAPACITY_STATEMENTS_MIN, countFor(rate, plan.loadMs, 1))
+      ;({ rate } = await load.run({ ...order, count }))
       rates.push(rate)
     }
     return medianOf(rates)
