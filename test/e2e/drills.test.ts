@@ -374,12 +374,16 @@ describe.skipIf(!canMount())(
       disk = join(log.root, 'disk')
       mkdirSync(disk)
       execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', disk])
+      // What a floor that came too late leaves: without one, on a disk that has no room for a reserve.
+      rmSync(join(log.data, 'reserve'), { force: true })
       cpSync(log.data, join(disk, 'log'), { recursive: true })
       environment['DATA'] = join(disk, 'log')
+      environment['TRUSTWARDEN_FREE_SPACE_FLOOR'] = '0'
     })
     afterEach(async () => {
       await running?.stop('SIGKILL')
       running = undefined
+      delete environment['TRUSTWARDEN_FREE_SPACE_FLOOR']
       execFileSync('umount', [disk])
     })
 
