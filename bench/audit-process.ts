@@ -4,28 +4,17 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type AuditOrder, type AuditTimes, PART_AUDIT } from './audit.ts'
+import type { AuditOrder, AuditTimes } from './audit.ts'
 import { serviceModule } from './service-module.ts'
 
 type OfflineLog = import('../src/offline.ts').OfflineLog
 type LevelStore = import('../src/store/level-store.ts').LevelStore
 type SignatureVerifier = import('../src/ledger/verify.ts').SignatureVerifier
 
-/** What an audit of a part says (`ledger/audit-entries`). */
+/** What the bench reads of a report. */
 interface Report {
   readonly ok: boolean
   readonly entries: number
-}
-
-interface PartAudit {
-  readonly auditEntries: (options: object) => Promise<Report>
-}
-
-interface StoredSource {
-  readonly openStored: (...parts: readonly object[]) => {
-    readonly head: { readonly size: number; readonly root: Uint8Array }
-    readonly source: object
-  }
 }
 
 /** Takes every signature for good. */
@@ -60,8 +49,10 @@ async function auditPart(
   { database, genesis, hash, rules }: OfflineLog,
   scratch: LevelStore,
 ): Promise<Report> {
-  const { auditEntries } = await serviceModule<PartAudit>(PART_AUDIT)
-  const { openStored } = await serviceModule<StoredSource>('ledger/audit-stored')
+  const { auditEntries } =
+    await serviceModule<typeof import('../src/ledger/audit-entries.ts')>('ledger/audit-entries')
+  const { openStored } =
+    await serviceModule<typeof import('../src/ledger/audit-stored.ts')>('ledger/audit-stored')
   const { agentReader } =
     await serviceModule<typeof import('../src/identity/agents.ts')>('identity/agents')
   const { ALL_FOLDS } = await serviceModule<typeof import('../src/build.ts')>('build')

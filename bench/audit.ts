@@ -11,7 +11,6 @@ import { filledLog } from './fill.ts'
 import { type Figure, Rounds } from './measure.ts'
 import type { Plan } from './plan.ts'
 import type { BenchLog } from './service.ts'
-import { hasServiceModule } from './service-module.ts'
 import type { BareRate } from './signature.ts'
 
 /**
@@ -25,9 +24,6 @@ export interface AuditOrder {
   readonly data: string
   readonly depth: AuditDepth
 }
-
-/** The module of the service that audits a part of a log. */
-export const PART_AUDIT = 'ledger/audit-entries'
 
 /** What one audit took. */
 export interface AuditTimes {
@@ -67,7 +63,6 @@ export async function benchAudit(plan: Plan, bare: BareRate): Promise<readonly F
     for (let round = 1; round <= plan.rounds; round++) {
       plan.progress(`audit: round ${round} of ${plan.rounds}`)
       for (const [depth, name] of UNSIGNED) {
-        if (depth === 'hashes' && !hasServiceModule(PART_AUDIT)) continue
         const { entries, ms, processorUs } = await auditLog(copyLog(log, work), depth)
         rounds.add(`${name}: by processor time`, 'entries/s a core', (entries * 1e6) / processorUs)
         rounds.add(name, 'entries/s', (entries * 1000) / ms)

@@ -115,7 +115,9 @@ export class Load {
         this.#child.removeListener('exit', ended)
         resolve(value as LoadAnswer)
       })
-      this.#child.send(message)
+      // One that ended before emits no end again.
+      if (this.#child.connected) this.#child.send(message)
+      else ended()
     })
     if ('error' in answer) throw new Error(answer.error)
     return answer.report

@@ -11,7 +11,7 @@ import { Connection } from './connection.ts'
 import { Load } from './load.ts'
 import { type Figure, medianOf, Rounds } from './measure.ts'
 import type { Plan } from './plan.ts'
-import { statementsRequest } from './prepare.ts'
+import { statementRequest } from './prepare.ts'
 import { memoryMib } from './processor.ts'
 import {
   type BenchLog,
@@ -75,7 +75,7 @@ class Revoker {
       subject: target,
       payload: { reason: 'compromised', target },
     })
-    const request = statementsRequest(this.#url, this.#origin, [signed])
+    const request = statementRequest(this.#url, this.#origin, signed)
     const start = performance.now()
     try {
       const connection = over === 'kept' ? this.#kept : await Connection.open(this.#url)

@@ -68,8 +68,14 @@ export function evaluationRequest(url: URL, signed: Signed): Buffer {
   return requestBytes(url, EVALUATION, JSON.stringify(frame(signed)))
 }
 
-/** The request that submits statements. */
-export function statementsRequest(url: URL, origin: string, statements: readonly Signed[]): Buffer {
+/** The request that submits one statement, and gets its receipt whole, the entry in it. */
+export function statementRequest(url: URL, origin: string, signed: Signed): Buffer {
+  const body = JSON.stringify({ statements: [frame(signed)] })
+  return requestBytes(url, logPath(origin, '/v1/statements'), body)
+}
+
+/** The request that submits statements as the SDK does: what their receipts have in common is answered once. */
+function statementsRequest(url: URL, origin: string, statements: readonly Signed[]): Buffer {
   const body = JSON.stringify({ statements: statements.map(frame), receipts: 'shared' })
   return requestBytes(url, logPath(origin, '/v1/statements'), body)
 }

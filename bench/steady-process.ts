@@ -5,7 +5,7 @@
 import { ask, type Asking, type BenchAgent, report, reportUndecided } from './agents.ts'
 import { type Answer, Connection } from './connection.ts'
 import { quantile } from './measure.ts'
-import { evaluationRequest, open, type Opened, statementsRequest } from './prepare.ts'
+import { evaluationRequest, open, type Opened, statementRequest } from './prepare.ts'
 import {
   entryDigest,
   type Second,
@@ -150,7 +150,7 @@ class SteadyLoad {
     const agent = this.#agent()
     if (this.#order.what === 'undecided') {
       const signed = reportUndecided(client.origin, agent)
-      return { bytes: statementsRequest(url, client.origin, [signed]), asking: undefined }
+      return { bytes: statementRequest(url, client.origin, signed), asking: undefined }
     }
     const asking = ask(client.origin, agent)
     return { bytes: evaluationRequest(url, asking.signed), asking }
@@ -221,7 +221,7 @@ class SteadyLoad {
     const { url, client } = this.#opened
     const signed = report(client.origin, asking, id)
     this.#again.push({
-      bytes: statementsRequest(url, client.origin, [signed]),
+      bytes: statementRequest(url, client.origin, signed),
       asking: undefined,
     })
   }

@@ -122,7 +122,9 @@ export class Steady {
         this.#child.removeListener('exit', ended)
         resolve(value as SteadyAnswer)
       })
-      this.#child.send(message)
+      // One that ended before emits no end again.
+      if (this.#child.connected) this.#child.send(message)
+      else ended()
     })
     if ('error' in answer) throw new Error(answer.error)
     return answer
