@@ -39,6 +39,8 @@ const ANSWER_MS_MAX = 10_000
 const RECOVERY_MS_MAX = 60_000
 const METRICS_MS = 500
 const SECOND_MS = 1000
+/** Submissions under way, of each lane and stage, as the service says it to Prometheus. */
+const QUEUED = /^trustwarden_queue_submissions\{[^}]*\} (\d+)/gm
 /** Beyond what may part before intake stops. */
 const CLOCK_STEP_MS = 60_000
 const GIB = 1_073_741_824
@@ -148,8 +150,10 @@ function watchQueue(url: string): { readonly stop: () => number } {
     fetch(`${url}/metrics`)
       .then((answer) => answer.text())
       .then((text) => {
-        const length = /^trustwarden_queue_length(?:\{[^}]*\})? (\d+)/m.exec(text)?.[1]
-        most = Math.max(most, Number(length ?? 0))
+        const lengths = [...text.matchAll(QUEUED)].map(([, length]) => Number(length))
+        // Without the gauge no number is better than 0.
+        const length = lengths.length === 0 ? Number.NaN : lengths.reduce((a, b) => a + b)
+        most = Math.max(most, length)
       })
       .catch(() => undefined)
   }, METRICS_MS)
