@@ -113,11 +113,12 @@ export function formatRange({ start, entries, path, head }: Range): Uint8Array {
 export function openRange(p: Primitives, range: Range, trust: Trust): OpenedRange {
   const { start, path } = range
   const head = openTrustedHead(p, trust, range.head)
-  const leafHashes = range.entries.map((bytes) => leafHash(p, bytes))
+  const leaves = range.entries.map((bytes) => ({ bytes, hash: leafHash(p, bytes) }))
+  const leafHashes = leaves.map(({ hash }) => hash)
   verifyRange(p, { start, treeSize: head.size, leafHashes, path, root: head.root })
-  const entries = leafHashes.map((hash, at): PlacedEntry => {
+  const entries = leaves.map(({ bytes, hash }, at): PlacedEntry => {
     const index = start + at
-    const entry = decodeEntry(range.entries[at] ?? new Uint8Array(0))
+    const entry = decodeEntry(bytes)
     check(entry.index === index, 'index_mismatch', `entry ${index}: says index ${entry.index}`)
     if (entry.known) parseEntryStatement(entry)
     return { index, entry, leafHash: hash }

@@ -179,11 +179,12 @@ function entryWith(value: JsonValue | undefined, statement: Uint8Array | undefin
 /** Where `part` begins in `bytes` first, or −1. */
 function indexIn(bytes: Uint8Array, part: Uint8Array): number {
   const last = bytes.length - part.length
-  for (let start = bytes.indexOf(part[0] ?? 0); start >= 0 && start <= last; ) {
+  const first = Number(part[0])
+  for (let start = bytes.indexOf(first); start >= 0 && start <= last; ) {
     let at = 1
     while (at < part.length && bytes[start + at] === part[at]) at += 1
     if (at >= part.length) return start
-    start = bytes.indexOf(part[0] ?? 0, start + 1)
+    start = bytes.indexOf(first, start + 1)
   }
   return -1
 }

@@ -113,6 +113,11 @@ test('hashes are those of RFC 9162 §2.1.1', () => {
   )
   const [a, b] = [new Uint8Array(32).fill(1), new Uint8Array(32).fill(2)]
   expect(leafHash(p, a)).toEqual(naiveLeafHash(a))
+  for (const length of [16_382, 16_383, 16_384, 65_535]) {
+    const entry = new Uint8Array(length).map((_, at) => at % 251)
+    expect(leafHash(p, entry), `${length} bytes`).toEqual(naiveLeafHash(entry))
+  }
+  expect(leafHash(p, a)).toEqual(naiveLeafHash(a))
   expect(nodeHash(p, a, b)).toEqual(naiveNodeHash(a, b))
 })
 

@@ -5,9 +5,11 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { toBase64url, utf8Encode } from '../../proofs/bytes.ts'
+import { keyId, namedKey, parseSpki } from '../../proofs/key.ts'
 import { noblePrimitives as p } from '../../proofs/noble.ts'
 import { parseKid, parsePrincipal, parseSubject, parseTrustDomain } from '../../proofs/principal.ts'
 import {
+  checkUnsigned,
   contentDigest,
   formatStatement,
   MEDIA_COSE,
@@ -216,6 +218,21 @@ describe('verifying', () => {
     ['good', expected, 'accepted'],
   ])('%s', (_, expectation, code) => {
     expect(codeOf(() => verifyStatement(p, parsed, expectation))).toBe(code)
+  })
+
+  test('all but the signature, with a key that was read before', () => {
+    const key = namedKey(p, agent.spki)
+    expect(key).toEqual({ ...parseSpki(agent.spki), kid: keyId(p, agent.spki) })
+    const unsigned = parseStatement(`${HEAD}.${BODY}.${toBase64url(new Uint8Array(64))}`)
+    expect(codeOf(() => verifyStatement(p, unsigned, expected))).toBe('signature_invalid')
+    for (const [one, origin, code] of [
+      [key, ORIGIN, 'accepted'],
+      [key, foreign.origin, 'audience_mismatch'],
+      [namedKey(p, owner.spki), ORIGIN, 'key_mismatch'],
+      [{ ...key, alg: 'EdDSA' as const }, ORIGIN, 'key_mismatch'],
+    ] as const) {
+      expect(codeOf(() => checkUnsigned(unsigned, one, origin))).toBe(code)
+    }
   })
 
   test('a key that is named and no key', () => {
