@@ -39,6 +39,7 @@ async function auditAll(
     handlers: rules.handlers,
     folds: ALL_FOLDS,
     principals: rules.principals,
+    rotations: rules.rotations,
     scratch,
     verifier,
   })
@@ -56,7 +57,10 @@ async function auditPart(
   const { agentReader } =
     await serviceModule<typeof import('../src/identity/agents.ts')>('identity/agents')
   const { ALL_FOLDS } = await serviceModule<typeof import('../src/build.ts')>('build')
-  const { head, source } = openStored(database, genesis.keys.log, agentReader)
+  const { LogKeys } =
+    await serviceModule<typeof import('../src/ledger/log-keys.ts')>('ledger/log-keys')
+  const keys = new LogKeys(genesis.keys.log, [], rules.rotations)
+  const { head, source } = openStored(database, keys, agentReader)
   return auditEntries({
     source,
     head: { origin: genesis.origin, size: head.size, root: head.root },
