@@ -214,10 +214,20 @@ function readObject(reader: Reader, depth: number): JsonObject {
     const name = readString(reader)
     if (name in object) throw new ProofError('malformed', 'json: duplicate key')
     expect(reader, COLON)
-    object[name] = readValue(reader, depth)
+    setMember(object, name, readValue(reader, depth))
   } while (accept(reader, COMMA))
   expect(reader, CLOSE_OBJECT)
   return object
+}
+
+/**
+ * V8 takes a name such as "1000" for an index and makes an array with room for a thousand more: 11 bytes of input would
+ * cost 12 KB. A member that is not the usual one (it cannot be redefined) is kept in a table instead.
+ */
+function setMember(object: Record<string, JsonValue>, name: string, value: JsonValue): void {
+  const first = name.charCodeAt(0)
+  if (first < 0x30 || first > 0x39) object[name] = value
+  else Object.defineProperty(object, name, { value, enumerable: true, writable: true })
 }
 
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y

@@ -6,6 +6,9 @@
 const TEXTS_MAX = 2048
 const LENGTH_MAX = 512
 
+const encoder = new TextEncoder()
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+
 /**
  * Makes a reader that remembers what `read` made of the texts that it was given lately. What `read` returns must never
  * change; what it refuses is not remembered.
@@ -18,14 +21,17 @@ export function remembered<T extends object | string>(
   return (text) => {
     const known = young.get(text)
     if (known !== undefined) return known
-    const value = old.get(text) ?? read(text)
-    if (text.length <= LENGTH_MAX) {
-      if (young.size >= TEXTS_MAX) {
-        old = young
-        young = new Map()
-      }
-      young.set(text, value)
+    const kept = old.get(text)
+    // A part of a text keeps all of it alive, which may be a thousand times as long: what is kept is a copy.
+    const own = text.length > LENGTH_MAX ? '' : decoder.decode(encoder.encode(text))
+    // Too long, or no text that UTF-8 has a form for: read, and not remembered.
+    if (own !== text) return read(text)
+    const value = kept ?? read(own)
+    if (young.size >= TEXTS_MAX) {
+      old = young
+      young = new Map()
     }
+    young.set(own, value)
     return value
   }
 }

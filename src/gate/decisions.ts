@@ -139,7 +139,6 @@ const parseDecision = memoized((value: Uint8Array): Decision => {
 function writeDecision(writer: FoldWriter, decision: Decision): void {
   const { id, actionDigest, ...rest } = decision
   const stored: StoredDecision = { id, ...rest, actionDigest: toBase64url(actionDigest) }
-  const value = utf8Encode(JSON.stringify(stored))
-  parseDecision.know(value, decision)
-  writer.put(FOLDS.decisions, utf8Encode(id), value)
+  // Read back when it is asked for: the texts of a statement would keep all of that statement in memory.
+  writer.put(FOLDS.decisions, utf8Encode(id), utf8Encode(JSON.stringify(stored)))
 }

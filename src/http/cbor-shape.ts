@@ -104,6 +104,8 @@ class Walker {
       if (major !== MAJOR.text) throw refuse('a map key that is not text')
       const name = this.#string(argument)
       if (names.has(name)) throw refuse('a map key that stands twice')
+      // No body has one, and as a name of a JavaScript object it is an index, with room for a thousand more.
+      if (/^[0-9]/.test(name)) throw refuse('a map key that begins with a digit')
       names.add(name)
       this.item(depth)
     }

@@ -6,15 +6,18 @@
 export class Cache<K, V extends object> {
   readonly #values = new Map<K, V>()
   readonly #max: number
+  readonly #isKept: (value: V) => boolean
 
-  constructor(max: number) {
+  /** @param isKept - Whether a value is small enough to be kept: the bound is a count. Default: each is. */
+  constructor(max: number, isKept: (value: V) => boolean = () => true) {
     this.#max = max
+    this.#isKept = isKept
   }
 
   /** The value of `key`, made by `make` if it is not there. Undefined is not kept. */
   get(key: K, make: () => V | undefined): V | undefined {
     const value = this.#values.get(key) ?? make()
-    if (value === undefined) return undefined
+    if (value === undefined || !this.#isKept(value)) return value
     this.#values.delete(key)
     this.#values.set(key, value)
     if (this.#values.size > this.#max) {

@@ -34,6 +34,8 @@ const TILES_CACHED = 512
 
 /** Decoded entries kept, for repeats: some 10 MiB where entries have the usual length. */
 const ENTRIES_CACHED = 4096
+/** Bytes of a kept entry at most: decoded, it takes several times as much. */
+const ENTRY_CACHED_BYTES_MAX = 8192
 
 /** An entry, and its bytes in an array of their own: one in a bundle would keep all of that. */
 interface Decoded {
@@ -53,7 +55,10 @@ export class LogReader {
   readonly #keys: LogKeys
   readonly #onDamage: (error: Error) => void
   readonly #tiles = new Cache<string, Uint8Array>(TILES_CACHED)
-  readonly #entries = new Cache<number, Decoded>(ENTRIES_CACHED)
+  readonly #entries = new Cache<number, Decoded>(
+    ENTRIES_CACHED,
+    ({ bytes }) => bytes.length <= ENTRY_CACHED_BYTES_MAX,
+  )
   /** Written by `publish` alone, when head, batch and record are on disk. */
   #published: Published
 

@@ -29,6 +29,8 @@ export class DiskReserve {
   readonly #directory: string
   #held = 0
   #closed = false
+  /** Releases that wait for their turn. */
+  #releases = 0
   #last: Promise<unknown> = Promise.resolve()
 
   private constructor(directory: string, wanted: number) {
@@ -66,7 +68,7 @@ export class DiskReserve {
    */
   fill(): Promise<void> {
     return this.#inTurn(async () => {
-      if (this.#held === this.wanted) return
+      if (this.#held === this.wanted || this.#releases > 0) return
       try {
         if (this.wanted === 0) await this.#remove()
         else await this.#write()
@@ -79,7 +81,9 @@ export class DiskReserve {
 
   /** Gives its space back: the file is gone, its directory synced, when this resolves. */
   release(): Promise<void> {
-    return this.#inTurn(() => this.#remove())
+    // A fill that is under way ends now: whoever needs the space does not wait for the rest of it.
+    this.#releases++
+    return this.#inTurn(() => this.#remove().finally(() => this.#releases--))
   }
 
   /** Ends a fill that is under way: what is missing the next start adds. */
@@ -93,7 +97,7 @@ export class DiskReserve {
     const file = await open(this.path, 'w', 0o600)
     this.#held = 0
     try {
-      while (this.#held < this.wanted && !this.#closed) {
+      while (this.#held < this.wanted && !this.#closed && this.#releases === 0) {
         const part = chunk.subarray(0, this.wanted - this.#held)
         this.#held += (await file.write(part)).bytesWritten
       }

@@ -47,6 +47,7 @@ const NOTHING = new Uint8Array(0)
 
 /** Big-endian 8 bytes of a safe integer. */
 export function u64(value: number): Uint8Array {
+  if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`no u64: ${value}`)
   const bytes = new Uint8Array(8)
   let rest = value
   // No shifts: they cut off at 32 bits.

@@ -308,6 +308,15 @@ describe('bodies', () => {
     )
   })
 
+  test('a map key in CBOR that V8 takes for an index is refused: it would cost a thousand times its bytes', () => {
+    for (const name of ['0', '1000', '9x']) {
+      const input = new Uint8Array(cbor.encode({ statements: [{ [name]: 1 }] }))
+      expect(() => parseBody(input, 'application/cbor'), name).toThrow(/begins with a digit/)
+    }
+    const many = new Uint8Array(cbor.encode(Array.from({ length: 20_000 }, () => ({ x: 1 }))))
+    expect(parseBody(many, 'application/cbor')).toHaveLength(20_000)
+  })
+
   test('another content type, or none, is refused', async () => {
     const body = utf8Encode('{"statements":[]}')
     for (const headers of [

@@ -145,6 +145,28 @@ test('__proto__ and inherited names are keys like any other', () => {
   expect(canonical(object)).toBe('{"__proto__":{"x":1},"constructor":2}')
 })
 
+test('a name that is a number costs no more than another', () => {
+  const source = (name: string): Uint8Array =>
+    utf8Encode(`[${Array.from({ length: 20_000 }, () => `{"${name}":1}`).join(',')}]`)
+  const heldBy = (name: string): number => {
+    const input = source(name)
+    const before = process.memoryUsage().heapUsed
+    const value = parseJson(input)
+    const held = process.memoryUsage().heapUsed - before
+    expect(value).toHaveLength(20_000)
+    return held
+  }
+  heldBy('warm')
+  // 240 MB where V8 takes the name for an index.
+  expect(heldBy('1000')).toBeLessThan(60_000_000)
+  const object = jsonObject(parse('{"1000":1,"a":2,"0":3}'), 'f')
+  expect({ ...object }).toEqual({ a: 2, '0': 3, '1000': 1 })
+  expect(canonical(object)).toBe('{"0":3,"1000":1,"a":2}')
+  for (const twice of ['{"7":1,"7":2}', '{"7":1,"\\u0037":2}']) {
+    expect(codeOf(() => parse(twice))).toBe('malformed')
+  }
+})
+
 test('limits are exact', () => {
   const nested = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth)
   const nestedObjects = (depth: number): string => `${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`

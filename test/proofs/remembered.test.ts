@@ -37,5 +37,19 @@ test('what is refused is refused again, and long texts are read each time', () =
   for (let n = 0; n < 2; n++) expect(() => read('bad')).toThrow('refused')
   const long = 'x'.repeat(513)
   expect(read(long)).toEqual(read(long))
-  expect(asked).toEqual(['bad', 'bad', long, long])
+  const lone = `lone ${String.fromCharCode(0xd800)}`
+  for (let n = 0; n < 2; n++) expect(read(lone).text).toBe(lone)
+  expect(asked).toEqual(['bad', 'bad', long, long, lone, lone])
+})
+
+test('what is kept does not keep the text that it was cut from', () => {
+  const read = remembered((text) => ({ text }))
+  const cut = (n: number): string => {
+    const long = `${'\u0411'.repeat(20_000)}a text of some length, number ${n}`
+    return long.slice(20_000)
+  }
+  const before = process.memoryUsage().heapUsed
+  for (let n = 0; n < 2000; n++) expect(read(cut(n)).text).toBe(cut(n))
+  // 2,000 texts of 40 KB would be 80 MB.
+  expect(process.memoryUsage().heapUsed - before).toBeLessThan(40_000_000)
 })

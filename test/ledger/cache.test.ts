@@ -1,0 +1,29 @@
+/**
+ * @module Goal: the cache keeps what was used last, at most as many as it may, and nothing that is too large.
+ */
+import { expect, test } from 'vitest'
+import { Cache } from '../../src/ledger/cache.ts'
+
+test('lets go of what was used longest ago', () => {
+  const made: number[] = []
+  const cache = new Cache<number, { readonly n: number }>(2)
+  const get = (n: number) =>
+    cache.get(n, () => {
+      made.push(n)
+      return { n }
+    })
+  for (const n of [1, 2, 1, 3, 1, 2]) expect(get(n)).toEqual({ n })
+  expect(made).toEqual([1, 2, 3, 2])
+})
+
+test('answers what is not to be kept, and makes it anew each time; undefined too', () => {
+  const made: number[] = []
+  const cache = new Cache<number, { readonly n: number }>(9, ({ n }) => n < 5)
+  const get = (n: number) =>
+    cache.get(n, () => {
+      made.push(n)
+      return n === 0 ? undefined : { n }
+    })
+  for (const n of [7, 4, 0, 7, 4, 0]) expect(get(n)).toEqual(n === 0 ? undefined : { n })
+  expect(made).toEqual([7, 4, 0, 7, 0])
+})
