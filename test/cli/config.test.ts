@@ -61,6 +61,8 @@ function copied(name: string): string {
   cpSync(log.data, data, { recursive: true })
   cpSync(log.head, `${data}.head`, { recursive: true })
   cpSync(log.keys, `${data}.keys`, { recursive: true })
+  // Node 24's cpSync gives directories the umask's mode, not the source's.
+  for (const path of [data, `${data}.head`, `${data}.keys`]) chmodSync(path, 0o700)
   return data
 }
 
