@@ -13,6 +13,34 @@ const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345678
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const encoder = new TextEncoder()
 
+const BLOCK_BYTES = 16_384
+let block = new ArrayBuffer(BLOCK_BYTES)
+let used = 0
+
+/**
+ * Zeroed bytes out of a block that many arrays share: engines give an array of more than some 64 bytes memory outside
+ * their own heap, which costs ten times as much as all that is done with it (measured in V8). What lives long copies
+ * its bytes into an array of its own, for one of these keeps its block.
+ */
+export function allocate(length: number): Uint8Array {
+  if (length > BLOCK_BYTES / 4) return new Uint8Array(length)
+  if (used + length > BLOCK_BYTES) {
+    block = new ArrayBuffer(BLOCK_BYTES)
+    used = 0
+  }
+  const bytes = new Uint8Array(block, used, length)
+  used += length
+  return bytes
+}
+
+/** As `allocate`; up to what an engine keeps in its own heap, an array that shares nothing. */
+function allocateResult(length: number): Uint8Array {
+  return length <= HEAP_BYTES ? new Uint8Array(length) : allocate(length)
+}
+
+/** Bytes of an array that V8 keeps in its own heap, at most. */
+const HEAP_BYTES = 64
+
 /** Encodes `bytes` as lower-case hexadecimal digits, two for each byte. */
 export function toHex(bytes: Uint8Array): string {
   let text = ''
@@ -81,7 +109,7 @@ export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
 export function joinBytes(parts: readonly Uint8Array[]): Uint8Array {
   let length = 0
   for (const part of parts) length += part.length
-  const joined = new Uint8Array(length)
+  const joined = allocateResult(length)
   let at = 0
   for (const part of parts) {
     joined.set(part, at)
@@ -92,7 +120,10 @@ export function joinBytes(parts: readonly Uint8Array[]): Uint8Array {
 
 /** Copies the bytes [start, end) into a plain Uint8Array (the `slice` of a Node Buffer would be a view). */
 export function copyBytes(bytes: Uint8Array, start = 0, end: number = bytes.length): Uint8Array {
-  return new Uint8Array(bytes.subarray(start, end))
+  const part = bytes.subarray(start, end)
+  const copy = allocateResult(part.length)
+  copy.set(part)
+  return copy
 }
 
 /** Whether two byte strings are equal. Not of constant time: nothing that it compares is secret. */
@@ -116,25 +147,32 @@ export function compareBytes(a: Uint8Array, b: Uint8Array): number {
  * @throws {ProofError} `malformed` for a lone surrogate, which has no UTF-8 form (TextEncoder would replace it).
  */
 export function utf8Encode(text: string): Uint8Array {
-  const bytes = text.length <= SHORT_TEXT ? encodeAscii(text) : encoder.encode(text)
-  // As many bytes as code units: all of it is ASCII, and nothing has to be looked for.
-  if (bytes.length === text.length) return bytes
+  const bytes = text.length <= SHORT_TEXT ? encodeShort(text) : encodeAscii(text)
+  if (bytes !== undefined) return bytes
   check(!/\p{Surrogate}/u.test(text), 'malformed', 'text: a lone surrogate has no UTF-8 form')
-  return bytes
+  return encoder.encode(text)
 }
 
 /** Text up to here is encoded faster character by character than by the platform. */
-const SHORT_TEXT = 160
+const SHORT_TEXT = 32
 
-/** The bytes of ASCII text; for other text those of the platform. */
-function encodeAscii(text: string): Uint8Array {
+/** The bytes of ASCII text; undefined for other text. */
+function encodeShort(text: string): Uint8Array | undefined {
   const bytes = new Uint8Array(text.length)
   for (let at = 0; at < bytes.length; at += 1) {
     const code = text.charCodeAt(at)
-    if (code > 0x7f) return encoder.encode(text)
+    if (code > 0x7f) return undefined
     bytes[at] = code
   }
   return bytes
+}
+
+/** As `encodeShort`, for text of any length. */
+function encodeAscii(text: string): Uint8Array | undefined {
+  const bytes = allocate(text.length)
+  const { read } = encoder.encodeInto(text, bytes)
+  // Every other character takes more bytes than code units: then not all of it has found room, or all of it is ASCII.
+  return read === text.length ? bytes : undefined
 }
 
 /**
@@ -238,7 +276,7 @@ function digitsOf(codes: Uint8Array): Digits {
 
 function encodeDigits(bytes: Uint8Array, codes: Uint8Array): string {
   const { length } = bytes
-  const digits = new Uint8Array(Math.ceil((length * 4) / 3))
+  const digits = allocateResult(Math.ceil((length * 4) / 3))
   let to = 0
   const put = (value: number): void => {
     digits[to] = Number(codes[value & 63])
@@ -267,7 +305,7 @@ function encodeDigits(bytes: Uint8Array, codes: Uint8Array): string {
 
 function decodeDigits(text: string, digits: Digits, field: string): Uint8Array {
   const { length } = text
-  const bytes = new Uint8Array(Math.floor((length * 6) / 8))
+  const bytes = allocateResult(Math.floor((length * 6) / 8))
   const value = (at: number): number => digits[text.charCodeAt(at)] ?? -1
   let at = 0
   let to = 0

@@ -243,7 +243,7 @@ class Output {
   }
 
   written(): Uint8Array {
-    return this.#bytes.slice(0, this.#length)
+    return copyBytes(this.#bytes, 0, this.#length)
   }
 
   #reserve(more: number): void {

@@ -27,7 +27,13 @@ import type {
   Submission,
 } from '../ledger/contract.ts'
 import type { Decision } from './decisions.ts'
-import { ACTION_KIND, findDecision, isCertificateValid, readActionEvent } from './decisions.ts'
+import {
+  ACTION_KIND,
+  findDecision,
+  findMatch,
+  isCertificateValid,
+  readActionEvent,
+} from './decisions.ts'
 
 /** Verdicts on an action, in the order in which they are tried (FORMAT §10.7). */
 export const ACTION_VERDICTS = [
@@ -139,7 +145,7 @@ function ruleAction(
     decision.resource.id === event.resource.id
   if (!isSame) return 'mismatched'
   if (decision.outcome !== 'allow') return 'denied'
-  if (decision.matchedBy !== null) return 'spent'
+  if (findMatch(state, decision.id) !== undefined) return 'spent'
   if (revocations.governs(state, agent)) return 'revoked'
   const expiryMs = decision.expiryMs ?? 0
   const isLate = Math.abs(state.timeMs - iatMs) > LATE_MS || state.timeMs > expiryMs + LATE_MS

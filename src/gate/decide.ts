@@ -53,6 +53,7 @@ import {
   chainOf,
   DECISION_KIND,
   findDecision,
+  findMatch,
   findHostReason,
   isCertificateValid,
   readDecisionRequest,
@@ -196,7 +197,7 @@ function repeat(options: DecisionOptions, state: State, { entry }: RegisteredEnt
   const agent = decision && options.agents.find(state, decision.instance)
   if (decision === undefined || agent === undefined) return spent('it is not in the log')
   if (state.timeMs >= (decision.expiryMs ?? 0)) return spent('its permit has expired')
-  if (decision.matchedBy !== null) return spent('an action was matched to it')
+  if (findMatch(state, decisionId) !== undefined) return spent('an action was matched to it')
   if (options.policies.active(state)?.index !== policyIndex) {
     return spent('its policy is no longer the one in force')
   }

@@ -2,7 +2,8 @@
  * @module The fold of decisions: what was decided, until when an allow may be acted on, and which action was matched
  * to it.
  *
- *     key    decision id, ASCII        value  JSON of `Decision`, the action digest as b64u
+ *     key    decision id, ASCII          value  JSON of `Decision`, the action digest as b64u
+ *     key    0x6d ‖ decision id          value  index of the action entry that was matched to it, u64
  *
  * And the host's own rules (FORMAT §10.4), which come before any policy and are asked again by register.
  */
@@ -18,6 +19,7 @@ import {
 } from '@trustwarden/proofs'
 import type { ActionEvent, DecisionRequest, Hash, Resource, Statement } from '@trustwarden/proofs'
 import { FOLDS } from '../ledger/contract.ts'
+import { u64At, u64Bytes } from '../ledger/layout.ts'
 import { memoized } from '../memo.ts'
 import type {
   Agent,
@@ -47,8 +49,6 @@ export interface Decision {
   readonly outcome: string
   /** Allow only: when its permit ends, ms. */
   readonly expiryMs: number | null
-  /** Index of the action entry that was matched to it. */
-  readonly matchedBy: number | null
 }
 
 /** A reason of the host to deny. */
@@ -68,6 +68,12 @@ type StoredDecision = Omit<Decision, 'actionDigest'> & { readonly actionDigest: 
 export function findDecision(state: State, id: string): Decision | undefined {
   const value = state.get(FOLDS.decisions, utf8Encode(id))
   return value && parseDecision(value)
+}
+
+/** Index of the action entry that was matched to the decision of this id, or undefined. */
+export function findMatch(state: State, id: string): number | undefined {
+  const value = state.get(FOLDS.decisions, matchKey(id))
+  return value && u64At(value, 0)
 }
 
 /** As `parseActionEvent`, once for each statement: prepare, register and fold read the same one. */
@@ -95,12 +101,11 @@ export const decisionsFold: Fold = {
         actionDigest,
         outcome: cborText(entry.outcome.get(0), 'outcome'),
         expiryMs: typeof expiry === 'number' ? expiry : null,
-        matchedBy: null,
       })
     } else if (entry.kind === ACTION_KIND && entry.outcome.get(0) === 'matched') {
       const { decision } = readActionEvent(statement)
-      const known = decision === null ? undefined : findDecision(writer, decision.id)
-      if (known !== undefined) writeDecision(writer, { ...known, matchedBy: entry.index })
+      if (decision === null) return
+      writer.put(FOLDS.decisions, matchKey(decision.id), u64Bytes(entry.index))
     }
   },
 }
@@ -135,6 +140,10 @@ const parseDecision = memoized((value: Uint8Array): Decision => {
   const { actionDigest, ...stored } = JSON.parse(utf8Decode(value)) as StoredDecision
   return { ...stored, actionDigest: fromBase64url(actionDigest) }
 })
+
+function matchKey(id: string): Uint8Array {
+  return utf8Encode(`m${id}`)
+}
 
 function writeDecision(writer: FoldWriter, decision: Decision): void {
   const { id, actionDigest, ...rest } = decision

@@ -74,7 +74,8 @@ const parseAgent = memoized((value: Uint8Array): Agent => {
   const stored = JSON.parse(utf8Decode(value)) as StoredAgent
   return {
     ...stored,
-    spki: fromBase64url(stored.spki),
+    // It lives as long as the agent is remembered, and shares no memory (`allocate`).
+    spki: new Uint8Array(fromBase64url(stored.spki)),
     record: fromBase64url(stored.record),
     root: fromBase64url(stored.root),
   }

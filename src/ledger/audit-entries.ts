@@ -259,7 +259,7 @@ class EntriesAuditor {
   /** Links and event id against the entries of the range before. */
   #checkLinks(state: BatchState, { entry, statement }: RegisteredEntry): void {
     const { index, links } = entry
-    const known = findEvent(state, statement.header.iss, statement.header.jti)
+    const known = findEvent(state, statement.header)
     differ(known === undefined, 'dedup', `entry ${known?.index} has its event id`, index)
     for (const link of links) {
       const expected = nextLink(state, link.subject)

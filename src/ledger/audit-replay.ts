@@ -43,8 +43,8 @@ export function replayEntry(
 ): Replayed {
   const { entry, statement, contentDigest } = registered
   const { index } = entry
-  const { iss, jti, type } = statement.header
-  const known = findEvent(state, iss, jti)
+  const { type } = statement.header
+  const known = findEvent(state, statement.header)
   differ(known === undefined, 'dedup', `entry ${known?.index} has its event id`, index)
   for (const link of entry.links) {
     const follows = sameLink(link, nextLink(state, link.subject))

@@ -4,10 +4,11 @@
  *     key    subject, UTF-8
  *     value  sequence number in the chain u64 ‖ index u64 ‖ leaf hash 32       48 bytes
  */
+import { utf8Encode } from '@trustwarden/proofs'
 import type { Link } from '@trustwarden/proofs'
 import type { Fold, FoldWriter, RegisteredEntry, State } from './contract.ts'
 import { FOLDS } from './contract.ts'
-import { join, textKey, u64At, u64Bytes } from './layout.ts'
+import { join, u64At, u64Bytes } from './layout.ts'
 
 /** Where a chain ends: the place of its last entry in it, and which entry that is. */
 export interface ChainEnd {
@@ -18,7 +19,7 @@ export interface ChainEnd {
 
 /** Where the chain of `subject` ends, or undefined if no entry is about it. */
 export function chainEnd(state: State, subject: string): ChainEnd | undefined {
-  const value = state.get(FOLDS.chains, textKey(subject))
+  const value = state.get(FOLDS.chains, utf8Encode(subject))
   return value && { seq: u64At(value, 0), index: u64At(value, 8), leafHash: value.slice(16, 48) }
 }
 
@@ -36,7 +37,7 @@ export const chainsFold: Fold = {
   apply({ entry, leafHash }: RegisteredEntry, writer: FoldWriter): void {
     for (const { subject, seq } of entry.links) {
       const value = join(u64Bytes(seq), u64Bytes(entry.index), leafHash)
-      writer.put(FOLDS.chains, textKey(subject), value)
+      writer.put(FOLDS.chains, utf8Encode(subject), value)
     }
   },
 }

@@ -24,11 +24,12 @@ export interface FoldSpec {
   readonly id: number
   readonly name: string
   readonly resident: boolean
+  readonly seldomRead?: boolean
 }
 
 /** Every fold that has ever had a number. A number is never given twice. */
 export const FOLDS = {
-  dedup: { id: 1, name: 'dedup', resident: false },
+  dedup: { id: 1, name: 'dedup', resident: false, seldomRead: true },
   chains: { id: 2, name: 'chains', resident: false },
   sequences: { id: 3, name: 'sequences', resident: false },
   principals: { id: 4, name: 'principals', resident: true },

@@ -76,8 +76,7 @@ export class Decider {
     // Pinned bytes stay for ever: whatever a caller's way here was, none that its type does not take goes by.
     const misplaced = attachmentRefusal(handler, submission)
     if (misplaced !== undefined) return { type: 'refuse', error: misplaced }
-    const { iss, jti } = submission.statement.header
-    const known = findEvent(state, iss, jti)
+    const known = findEvent(state, submission.statement.header)
     if (known !== undefined) {
       if (Buffer.compare(known.contentDigest, submission.contentDigest) !== 0) {
         const message = `jti: used by this issuer for another statement, entry ${known.index}`

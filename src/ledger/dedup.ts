@@ -7,11 +7,13 @@
  *
  * A repeat is the same content, whatever its signature bytes (FORMAT §3.3): ECDSA has many for one content.
  */
-import type { Hash } from '@trustwarden/proofs'
+import { utf8Encode } from '@trustwarden/proofs'
+import type { Hash, StatementHeader } from '@trustwarden/proofs'
 import { nativePrimitives } from '../crypto.ts'
+import { memoized } from '../memo.ts'
 import type { Fold, FoldWriter, RegisteredEntry, State } from './contract.ts'
 import { FOLDS } from './contract.ts'
-import { join, textKey, u64At, u64Bytes } from './layout.ts'
+import { join, u64At, u64Bytes } from './layout.ts'
 
 /** Where a statement with this issuer and event id is, and what it says. */
 export interface KnownEvent {
@@ -20,8 +22,8 @@ export interface KnownEvent {
 }
 
 /** Finds the entry of a statement by issuer and event id. */
-export function findEvent(state: State, issuer: string, eventId: string): KnownEvent | undefined {
-  const value = state.get(FOLDS.dedup, keyOf(issuer, eventId))
+export function findEvent(state: State, header: StatementHeader): KnownEvent | undefined {
+  const value = state.get(FOLDS.dedup, keyOf(header))
   return value && { index: u64At(value, 0), contentDigest: value.slice(8, 40) }
 }
 
@@ -29,11 +31,12 @@ export function findEvent(state: State, issuer: string, eventId: string): KnownE
 export const dedupFold: Fold = {
   spec: FOLDS.dedup,
   apply({ entry, statement, contentDigest }: RegisteredEntry, writer: FoldWriter): void {
-    const key = keyOf(statement.header.iss, statement.header.jti)
-    writer.put(FOLDS.dedup, key, join(u64Bytes(entry.index), contentDigest))
+    writer.put(FOLDS.dedup, keyOf(statement.header), join(u64Bytes(entry.index), contentDigest))
   },
 }
 
-function keyOf(issuer: string, eventId: string): Uint8Array {
-  return nativePrimitives.sha256(textKey(`${issuer}\u0000${eventId}`))
-}
+/** Prepare, the writer and the fold ask for the same one. */
+const keyOf = memoized(
+  ({ iss, jti }: StatementHeader): Uint8Array =>
+    nativePrimitives.sha256(utf8Encode(`${iss}\u0000${jti}`)),
+)

@@ -79,7 +79,7 @@ export class FoldBuilder implements CommittedState {
       }
       const rows = this.#residents.get(change.fold)
       if (change.value === undefined) rows?.delete(change.key)
-      else rows?.set({ key: change.key, value: change.value })
+      else rows?.set({ key: new Uint8Array(change.key), value: new Uint8Array(change.value) })
     }
     batch.close()
     await this.#store.write(ops)

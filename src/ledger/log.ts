@@ -429,17 +429,15 @@ export class Log {
   /** Counts what will be an entry: a repeat is none, whoever decides about it. @throws {ServiceError} `quota_exceeded` */
   #takeQuota({ statement }: Read['incoming'], principal: Principal): void {
     const { quotas } = this.#options
-    const { iss, jti } = statement.header
-    if (quotas !== undefined && findEvent(this.view(), iss, jti) === undefined)
+    if (quotas !== undefined && findEvent(this.view(), statement.header) === undefined)
       quotas.take(principal)
   }
 
   /** The entry of a statement that was answered before, where no handler has a say in its repeat: not the writer's work. */
   #findRepeat({ handler, incoming }: Read): RegisteredWritten | undefined {
     if (handler.repeat !== undefined || this.#writer.fatal !== undefined) return undefined
-    const { iss, jti } = incoming.statement.header
     const head = this.head()
-    const known = findEvent(this.view(), iss, jti)
+    const known = findEvent(this.view(), incoming.statement.header)
     if (known === undefined || known.index >= head.size) return undefined
     if (Buffer.compare(known.contentDigest, incoming.contentDigest) !== 0) return undefined
     const registered = this.#reader.registered(known.index)

@@ -211,9 +211,8 @@ export async function prepareSubmission(
   incoming: Incoming,
   view: State,
 ): Promise<Submission> {
-  const { iss, jti } = incoming.statement.header
   const nothing: CborMap = new Map([[0, view.size]])
-  if (findEvent(view, iss, jti) !== undefined) return { ...incoming, prepared: nothing }
+  if (findEvent(view, incoming.statement.header) !== undefined) return { ...incoming, prepared: nothing }
   const opened = openIncoming(handler, incoming)
   const prepared = await handler.prepare(opened, view)
   return { ...opened, prepared: new Map([[0, view.size], ...prepared]) }

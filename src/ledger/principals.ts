@@ -181,7 +181,7 @@ const agentPrincipal = memoized(
 )
 
 const personPrincipal = memoized((person: Person): Principal => {
-  const spki = fromBase64url(person.spki)
+  const spki = new Uint8Array(fromBase64url(person.spki))
   const kid = keyId(nativePrimitives, spki)
   return { principal: `${person.role}:${kid}`, role: person.role, spki, kid }
 })

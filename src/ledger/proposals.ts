@@ -13,7 +13,7 @@ import type { Statement } from '@trustwarden/proofs'
 import { nativePrimitives } from '../crypto.ts'
 import type { CborMap, Fold, FoldWriter, RegisteredEntry, State } from './contract.ts'
 import { FOLDS } from './contract.ts'
-import { join, textKey } from './layout.ts'
+import { join } from './layout.ts'
 import type { LogFacts } from './principals.ts'
 import { findPerson, isServiceOver, logFacts } from './principals.ts'
 
@@ -88,7 +88,7 @@ function othersOf(state: State, statement: Statement, timeMs: number): readonly 
 }
 
 function keyOf(statement: Statement): Uint8Array {
-  const bytes = join(textKey(`${statement.header.type}\u0000`), statement.payloadBytes)
+  const bytes = join(utf8Encode(`${statement.header.type}\u0000`), statement.payloadBytes)
   return nativePrimitives.sha256(bytes)
 }
 

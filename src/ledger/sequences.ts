@@ -7,9 +7,10 @@
  * Bit `s mod 1024` of the bitmap says whether `s` was seen, for the 1,024 counters below the highest: any 1,024 in a row
  * have different bits, so nothing is ever shifted.
  */
+import { utf8Encode } from '@trustwarden/proofs'
 import type { Fold, FoldWriter, RegisteredEntry, State } from './contract.ts'
 import { FOLDS } from './contract.ts'
-import { join, textKey, u64At, u64Bytes } from './layout.ts'
+import { join, u64At, u64Bytes } from './layout.ts'
 
 /** Outcome key that holds the status (FORMAT §6). */
 export const SEQUENCE_STATUS_KEY = 15
@@ -44,12 +45,12 @@ export const sequencesFold: Fold = {
     const before = windowOf(writer, iss)
     const after = before === undefined ? firstWindow(seq) : markSeen(before, seq)
     if (after === before) return
-    writer.put(FOLDS.sequences, textKey(iss), join(u64Bytes(after.highest), after.seen))
+    writer.put(FOLDS.sequences, utf8Encode(iss), join(u64Bytes(after.highest), after.seen))
   },
 }
 
 function windowOf(state: State, instance: string): Window | undefined {
-  const value = state.get(FOLDS.sequences, textKey(instance))
+  const value = state.get(FOLDS.sequences, utf8Encode(instance))
   return value && { highest: u64At(value, 0), seen: value.slice(8, 8 + SEQUENCE_WINDOW / 8) }
 }
 

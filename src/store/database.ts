@@ -32,6 +32,8 @@ export interface FoldSpec {
   readonly name: string
   /** Kept in memory whole; read there. For small folds. */
   readonly resident: boolean
+  /** Its keys are seldom read again: what is written to it is not kept in memory. */
+  readonly seldomRead?: boolean
 }
 
 /** Which log of which store. */
@@ -302,14 +304,14 @@ export class Database implements CommittedState, ViewedState {
       return row === undefined ? undefined : { value: row.value, digest: undefined }
     }
     this.store.checkUsable()
-    const kept = this.#cache.get(name)
+    const kept = spec.seldomRead === true ? undefined : this.#cache.get(name)
     if (kept !== undefined) return kept
     if (this.#foldKeys.isNew(fold, key)) return undefined
     const stored = this.keys.fold(fold, key)
     const bytes = this.store.get(stored)
     if (bytes !== undefined) {
       const sealed = openSealed(stored, bytes) ?? this.#corrupt(spec, stored)
-      this.#cache.set(name, sealed)
+      if (spec.seldomRead !== true) this.#cache.set(name, sealed)
       return sealed
     }
     if (this.#foldKeys.isDoubtful(fold, key)) throw new KeyDoubt(fold, key)
@@ -447,13 +449,25 @@ export class Database implements CommittedState, ViewedState {
     for (const { fold, key, value, digest } of plan.foldChanges) {
       const rows = this.#folds.get(fold)?.resident
       if (rows === undefined) {
-        this.#cache.set(nameOfFoldKey(fold, key), value && { value, digest })
+        this.#keep(fold, key, value, digest)
         if (value !== undefined) this.#foldKeys.add(fold, key)
       } else if (value === undefined) rows.delete(key)
-      else rows.set({ key: key.slice(), value })
+      else rows.set({ key: new Uint8Array(key), value: new Uint8Array(value) })
     }
     this.#foldKeys.forget()
     for (const [job, values] of plan.erased) this.#erased.set(job, values)
+  }
+
+  /** What a batch wrote shares its memory with others (`allocate`): what is kept is a copy. */
+  #keep(
+    fold: number,
+    key: Uint8Array,
+    value: Uint8Array | undefined,
+    digest: Uint8Array | undefined,
+  ): void {
+    if (this.#fold(fold).spec.seldomRead === true) return
+    const kept = value && { value: new Uint8Array(value), digest }
+    this.#cache.set(nameOfFoldKey(fold, key), kept)
   }
 
   #fold(id: number): FoldState {

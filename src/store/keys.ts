@@ -24,7 +24,7 @@
  *
  * A sealed value ends in the first 8 bytes of SHA-256(key ‖ value without these 8) (sealed.ts).
  */
-import { allocate } from './bytes.ts'
+import { allocate } from '@trustwarden/proofs'
 import { sha256 } from './hash.ts'
 import type { KeyRange } from './store.ts'
 

@@ -4,7 +4,7 @@
  * One hash serves both: d = SHA-256(key ‖ value). Its first 8 bytes end the stored value and are checked at every
  * read; the sum of all d of a fold mod 2^256, with the count of keys, is the fold's set digest.
  */
-import { allocate } from './bytes.ts'
+import { allocate } from '@trustwarden/proofs'
 import { sha256Pair } from './hash.ts'
 
 /** Bytes that seal a value. */

@@ -5,7 +5,7 @@
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { ACTION_VERDICTS } from '../../src/gate/act.ts'
-import { findDecision } from '../../src/gate/decisions.ts'
+import { findDecision, findMatch } from '../../src/gate/decisions.ts'
 import { RuleLog, entryOf, resultOf } from '../support/rule-harness.ts'
 import type { Outcome } from '../support/rule-harness.ts'
 import { party } from '../support/rule-party.ts'
@@ -87,7 +87,7 @@ describe('the verdict', () => {
     expect(resultOf(outcome)).toBe('matched')
     const { index, links, outcome: recorded } = entryOf(outcome)
     const id = ready.decision?.id ?? ''
-    expect(findDecision(log.state, id)?.matchedBy).toBe(index)
+    expect(findMatch(log.state, id)).toBe(index)
     expect(recorded.get(1)).toBe(findDecision(log.state, id)?.index)
     expect(links.map(({ subject }) => subject)).toEqual([
       `inst:${agent.principal}`,

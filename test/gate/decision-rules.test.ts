@@ -15,7 +15,7 @@ import {
 import type { JsonObject, JsonValue } from '@trustwarden/proofs'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { nativePrimitives } from '../../src/crypto.ts'
-import { findDecision, findHostReason } from '../../src/gate/decisions.ts'
+import { findDecision, findHostReason, findMatch } from '../../src/gate/decisions.ts'
 import { readDefaultPolicy } from '../../src/gate/default-policy.ts'
 import { encodePolicy, policyDigest } from '../../src/gate/policy-pack.ts'
 import { policyReader } from '../../src/gate/policy.ts'
@@ -124,8 +124,8 @@ describe('an allow', () => {
       instance: agent.principal,
       outcome: 'allow',
       expiryMs,
-      matchedBy: null,
     })
+    expect(findMatch(log.state, prepared.decisionId)).toBeUndefined()
   })
 
   it('is answered again with the same bytes while it holds', async () => {

@@ -5,7 +5,7 @@
  */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { decodeBundle, leafHash } from '@trustwarden/proofs'
+import { decodeBundle, leafHash, utf8Encode } from '@trustwarden/proofs'
 import type { Hash } from '@trustwarden/proofs'
 import { nativePrimitives } from '../../src/crypto.ts'
 import { countFold, namesFold, newScript, testHandlers } from '../support/ledger-handlers.ts'
@@ -13,7 +13,7 @@ import { FOLDS as SPECS } from '../../src/ledger/contract.ts'
 import type { Fold } from '../../src/ledger/contract.ts'
 import { CORE_FOLDS } from '../../src/ledger/log.ts'
 import type { Submitted } from '../../src/ledger/prepare.ts'
-import { textKey, u64Bytes } from '../../src/ledger/layout.ts'
+import { u64Bytes } from '../../src/ledger/layout.ts'
 import { foldSpecs, rebuildFolds } from '../../src/ledger/rebuild.ts'
 import type { RebuildReport } from '../../src/ledger/rebuild.ts'
 import { rootAt } from '../../src/merkle/prove.ts'
@@ -223,7 +223,7 @@ describe('the rebuild', () => {
     const spec = { id: 99, name: 'later', resident: true }
     const later: Fold = {
       spec,
-      apply: ({ entry }, writer) => writer.put(spec, textKey(entry.kind), u64Bytes(entry.index)),
+      apply: ({ entry }, writer) => writer.put(spec, utf8Encode(entry.kind), u64Bytes(entry.index)),
     }
     const folds = [...FOLDS, later]
     const open = (list: readonly Fold[]): Promise<Database> =>

@@ -3,9 +3,10 @@
  * no leaf, whatever made it revoked and whatever the verdict says; nobody else is bounded, and no revocation is.
  * Method: statements of every kind over the real rules, the count read from the fold and kept here a second time.
  */
+import { utf8Encode } from '@trustwarden/proofs'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { FOLDS } from '../../src/ledger/contract.ts'
-import { textKey, u64At } from '../../src/ledger/layout.ts'
+import { u64At } from '../../src/ledger/layout.ts'
 import { ALLOWANCE_MAX } from '../../src/revocation/allowance.ts'
 import { resultOf, RuleLog } from '../support/rule-harness.ts'
 import { at } from '../support/rule-party.ts'
@@ -25,7 +26,7 @@ beforeEach(async () => {
 })
 
 const used = ({ principal }: Party | TestAgent): number => {
-  const value = log.state.get(FOLDS.allowances, textKey(principal))
+  const value = log.state.get(FOLDS.allowances, utf8Encode(principal))
   return value === undefined ? 0 : u64At(value, 0)
 }
 

@@ -4,6 +4,7 @@
  *
  * Kinds that FORMAT §6 does not list pass as unknown ones: what all entries share is checked of them.
  */
+import { utf8Encode } from '@trustwarden/proofs'
 import { FOLDS } from '../../src/ledger/contract.ts'
 import type {
   CborMap,
@@ -14,10 +15,10 @@ import type {
   Submission,
 } from '../../src/ledger/contract.ts'
 import { erasedBy, erasedIndexes } from '../../src/ledger/erasures.ts'
-import { textKey, u64At, u64Bytes } from '../../src/ledger/layout.ts'
+import { u64At, u64Bytes } from '../../src/ledger/layout.ts'
 
-const CHANGED = textKey('changed')
-const COUNT = textKey('count')
+const CHANGED = utf8Encode('changed')
+const COUNT = utf8Encode('count')
 
 /** What a test does to the handlers while they run. */
 export interface Script {
@@ -60,7 +61,7 @@ export const countFold: Fold = {
 export const namesFold: Fold = {
   spec: FOLDS.names,
   apply({ entry, statement }, writer) {
-    const key = textKey(statement.header.sub)
+    const key = utf8Encode(statement.header.sub)
     if (statement.payload['forget'] === true) writer.delete(FOLDS.names, key)
     else writer.put(FOLDS.names, key, u64Bytes(entry.index))
   },

@@ -192,7 +192,7 @@ export class RuleLog extends StatementMaker {
     const { statement, contentDigest: digest } = submission
     const handler = this.handler(statement.header.type)
     this.state.timeMs = Math.max(this.state.timeMs, this.nowMs)
-    const known = findEvent(this.state, statement.header.iss, statement.header.jti)
+    const known = findEvent(this.state, statement.header)
     if (known !== undefined) {
       const registered = at(this.entries, known.index)
       if (Buffer.compare(registered.contentDigest, digest) !== 0) {
@@ -214,8 +214,7 @@ export class RuleLog extends StatementMaker {
   /** Prepares and registers at once. */
   async submit(text: string, beside: Beside = {}): Promise<Outcome> {
     try {
-      const { iss, jti } = parseStatement(text).header
-      if (findEvent(this.state, iss, jti) === undefined) {
+      if (findEvent(this.state, parseStatement(text).header) === undefined) {
         return this.register(await this.prepare(text, beside))
       }
       return this.register({ ...this.read(text, beside), prepared: new Map([[0, this.size]]) })
