@@ -88,6 +88,13 @@ export function toBase64url(bytes: Uint8Array): string {
   return encodeDigits(bytes, BASE64URL_CODES)
 }
 
+/** Whether `text` is the base64url of 32 bytes in its one form: the last digit has two bits that are nobody's. */
+export function isBase64urlOf32(text: string): boolean {
+  return BASE64URL_OF_32.test(text)
+}
+
+const BASE64URL_OF_32 = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/
+
 /**
  * Decodes base64url without padding (RFC 4648 §5, RFC 7515 §2).
  *

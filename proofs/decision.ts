@@ -217,13 +217,17 @@ export function openDecisionRequest(
 export function actionDigest(p: Primitives, commitment: ActionCommitment): Hash {
   const { salt, instance, action, resource, actionProperties, resourceProperties } = commitment
   checkSalt(salt)
-  const properties = canonicalJson({
-    action: actionProperties ?? {},
-    resource: resourceProperties ?? {},
-  })
+  const properties = propertiesText(actionProperties ?? {}, resourceProperties ?? {})
   return p.sha256(
     encodeCbor([ACTION_LABEL, salt, instance, action, resource.type, resource.id, properties]),
   )
+}
+
+const NO_PROPERTIES = utf8Encode('{"action":{},"resource":{}}')
+
+function propertiesText(action: JsonObject, resource: JsonObject): Uint8Array {
+  const isEmpty = Object.keys(action).length === 0 && Object.keys(resource).length === 0
+  return isEmpty ? NO_PROPERTIES : canonicalJson({ action, resource })
 }
 
 /**

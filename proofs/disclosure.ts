@@ -2,7 +2,7 @@
  * @module Disclosures: personal data beside a statement, committed to before signing by salted digests in the payload
  * (the object form of RFC 9901, top level only). They can be erased; the digests in the log stay.
  */
-import { fromBase64url, toBase64url, utf8Encode } from './bytes.ts'
+import { fromBase64url, isBase64urlOf32, toBase64url, utf8Encode } from './bytes.ts'
 import { choice, digest, list, members } from './claims.ts'
 import { check, ProofError } from './errors.ts'
 import {
@@ -113,6 +113,30 @@ export function disclosureDigest(p: Primitives, text: string): string {
  * @see FORMAT §4.1
  */
 export function readCommitments(payload: JsonObject): readonly string[] {
+  const known = knownCommitments.get(payload)
+  if (known !== undefined) return known
+  const read = plainCommitments(payload) ?? readAnyCommitments(payload)
+  knownCommitments.set(payload, read)
+  return read
+}
+
+/** What was read of a payload: parsing, matching and whoever keeps disclosures ask for it, each by itself. */
+const knownCommitments = new WeakMap<JsonObject, readonly string[]>()
+
+/** The digests, if all is as it has to be; whatever is not is for `readAnyCommitments` to name. */
+function plainCommitments(payload: JsonObject): readonly string[] | undefined {
+  const digests = payload['_sd']
+  const isListed = Array.isArray(digests) && payload['_sd_alg'] === 'sha-256'
+  if (!isListed || digests.length === 0 || digests.length > DISCLOSURES_MAX) return undefined
+  let previous = ''
+  for (const one of digests as readonly JsonValue[]) {
+    if (typeof one !== 'string' || one <= previous || !isBase64urlOf32(one)) return undefined
+    previous = one
+  }
+  return digests as readonly string[]
+}
+
+function readAnyCommitments(payload: JsonObject): readonly string[] {
   const object: Record<string, JsonValue> = {}
   for (const name of ['_sd', '_sd_alg']) {
     const value = Object.hasOwn(payload, name) ? payload[name] : undefined

@@ -4,11 +4,11 @@
  *     key    subject, UTF-8
  *     value  sequence number in the chain u64 ‖ index u64 ‖ leaf hash 32       48 bytes
  */
-import { utf8Encode } from '@trustwarden/proofs'
+import { allocate, utf8Encode } from '@trustwarden/proofs'
 import type { Link } from '@trustwarden/proofs'
 import type { Fold, FoldWriter, RegisteredEntry, State } from './contract.ts'
 import { FOLDS } from './contract.ts'
-import { join, u64At, u64Bytes } from './layout.ts'
+import { u64At, writeU64 } from './layout.ts'
 
 /** Where a chain ends: the place of its last entry in it, and which entry that is. */
 export interface ChainEnd {
@@ -36,7 +36,10 @@ export const chainsFold: Fold = {
   spec: FOLDS.chains,
   apply({ entry, leafHash }: RegisteredEntry, writer: FoldWriter): void {
     for (const { subject, seq } of entry.links) {
-      const value = join(u64Bytes(seq), u64Bytes(entry.index), leafHash)
+      const value = allocate(48)
+      writeU64(value, 0, seq)
+      writeU64(value, 8, entry.index)
+      value.set(leafHash, 16)
       writer.put(FOLDS.chains, utf8Encode(subject), value)
     }
   },

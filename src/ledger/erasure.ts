@@ -105,7 +105,9 @@ export const disclosuresFold: Fold = {
     const owner = isOwned && link ? fromBase64url(link.subject.slice(OWNER_PREFIX.length)) : NOTHING
     const text = isOwned ? statement.payload['action_digest'] : null
     const digest = typeof text === 'string' ? fromBase64url(text) : NOTHING
-    const head = Uint8Array.of(entry.index % ROWS_PER_KEY, count)
+    const head = new Uint8Array(2)
+    head[0] = entry.index % ROWS_PER_KEY
+    head[1] = count
     const key = rowsKey(entry.index)
     const rows = writer.get(FOLDS.erasures, key) ?? NO_ROWS
     writer.put(FOLDS.erasures, key, join(rows, head, owner, digest))

@@ -4,6 +4,8 @@
 import { joinBytes } from '../store/bytes.ts'
 import { readU64, u64 } from '../store/keys.ts'
 
+export { writeU64 } from '../store/keys.ts'
+
 /** The 8 bytes of an unsigned safe integer, big-endian. */
 export const u64Bytes: (value: number) => Uint8Array = u64
 

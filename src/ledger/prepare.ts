@@ -215,7 +215,10 @@ export async function prepareSubmission(
   if (findEvent(view, incoming.statement.header) !== undefined) return { ...incoming, prepared: nothing }
   const opened = openIncoming(handler, incoming)
   const prepared = await handler.prepare(opened, view)
-  return { ...opened, prepared: new Map([[0, view.size], ...prepared]) }
+  return {
+    ...opened,
+    prepared: prepared.has(0) ? prepared : new Map([[0, view.size], ...prepared]),
+  }
 }
 
 /** Matches the disclosures with the statement's digests. @throws {ServiceError} `disclosure_invalid`, `statement_too_large` */

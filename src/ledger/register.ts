@@ -134,7 +134,9 @@ function entryFields(
     timeMs: state.timeMs,
     media,
     statement,
-    prepared: new Map([[0, submission.prepared.get(0) ?? state.size], ...registration.prepared]),
+    prepared: registration.prepared.has(0)
+      ? registration.prepared
+      : new Map([[0, submission.prepared.get(0) ?? state.size], ...registration.prepared]),
     outcome,
     links: registration.subjects.map((subject) => nextLink(state, subject)),
   }

@@ -7,14 +7,13 @@ import { workerUrl } from '../worker-url.ts'
 import { LedgerError, messageOf } from './errors.ts'
 import type { Lane } from './admission.ts'
 import { packChecks } from './verify-message.ts'
-import type { VerifyRequest, VerifyResponse } from './verify-worker.ts'
 import type { SignatureCheck, SignatureVerifier } from './verify.ts'
 
-/** Checks of one message to a thread. */
+/**
+ * Checks of one message to a thread, at most. A thread has one message at a time: what comes meanwhile goes over together,
+ * for a message costs as much as a third of a verification, and what is urgent waits behind that one alone.
+ */
 const MESSAGE_CHECKS = 32
-/** Checks that a thread has at once, at most: what is urgent waits behind those alone. */
-const THREAD_CHECKS = 64
-
 interface Waiting {
   readonly check: SignatureCheck
   readonly resolve: (verdict: boolean) => void
@@ -23,9 +22,8 @@ interface Waiting {
 
 interface Thread {
   readonly worker: Worker
-  /** By request id. */
-  readonly requests: Map<number, readonly Waiting[]>
-  load: number
+  /** What it has; empty if it is idle. */
+  waiting: readonly Waiting[]
 }
 
 /** Threads that verify signatures. Checks of one turn of the event loop go over together, urgent ones first. */
@@ -33,7 +31,6 @@ export class VerifyPool implements SignatureVerifier {
   readonly #threads: (Thread | undefined)[]
   readonly #queues: Readonly<Record<Lane, Waiting[]>> = { urgent: [], normal: [] }
   #scheduled = false
-  #nextId = 0
   #closed = false
 
   /** @param threads - How many; they are started when first needed. */
@@ -79,9 +76,10 @@ export class VerifyPool implements SignatureVerifier {
     }
     const share = Math.ceil((urgent.length + normal.length) / this.#threads.length)
     const count = Math.min(MESSAGE_CHECKS, share)
-    while (urgent.length + normal.length > 0) {
-      const thread = this.#leastLoaded()
-      if (thread.load >= THREAD_CHECKS) return
+    for (let slot = 0; slot < this.#threads.length; slot++) {
+      if (urgent.length + normal.length === 0) return
+      const thread = this.#threads[slot] ?? this.#start(slot)
+      if (thread.waiting.length > 0) continue
       const taken = urgent.splice(0, count)
       taken.push(...normal.splice(0, count - taken.length))
       this.#send(thread, taken)
@@ -95,37 +93,23 @@ export class VerifyPool implements SignatureVerifier {
   }
 
   #send(thread: Thread, waiting: readonly Waiting[]): void {
-    const id = this.#nextId++
-    thread.requests.set(id, waiting)
-    thread.load += waiting.length
+    thread.waiting = waiting
+    // An idle pool does not keep a process alive; one that owes an answer does.
     thread.worker.ref()
     const checks = packChecks(waiting.map(({ check }) => check))
-    const request: VerifyRequest = { id, checks }
-    thread.worker.postMessage(request, [checks.buffer])
-  }
-
-  #leastLoaded(): Thread {
-    let slot = 0
-    for (const [at, thread] of this.#threads.entries()) {
-      const best = this.#threads[slot]
-      if ((thread?.load ?? 0) < (best?.load ?? 0)) slot = at
-    }
-    const thread = this.#threads[slot] ?? this.#start(slot)
-    this.#threads[slot] = thread
-    return thread
+    thread.worker.postMessage(checks, [checks.buffer])
   }
 
   #start(slot: number): Thread {
     const worker = new Worker(workerUrl(import.meta.url, './verify-worker.ts'))
-    const thread: Thread = { worker, requests: new Map(), load: 0 }
-    worker.on('message', ({ id, verdicts }: VerifyResponse) => {
-      const waiting = thread.requests.get(id) ?? []
-      thread.requests.delete(id)
-      thread.load -= waiting.length
-      // An idle pool does not keep a process alive; one that owes an answer does.
-      if (thread.load === 0) worker.unref()
-      for (const [at, { resolve }] of waiting.entries()) resolve(verdicts[at] === 1)
+    const thread: Thread = { worker, waiting: [] }
+    this.#threads[slot] = thread
+    worker.on('message', (verdicts: Uint8Array) => {
+      const { waiting } = thread
+      thread.waiting = []
+      worker.unref()
       this.#dispatch()
+      for (const [at, { resolve }] of waiting.entries()) resolve(verdicts[at] === 1)
     })
     const ended = (why: string): void => {
       // What it had is not verified; the next check starts a new thread in its place.
@@ -140,7 +124,7 @@ export class VerifyPool implements SignatureVerifier {
 }
 
 function fail(thread: Thread, error: LedgerError): void {
-  const requests = [...thread.requests.values()]
-  thread.requests.clear()
-  for (const { reject } of requests.flat()) reject(error)
+  const { waiting } = thread
+  thread.waiting = []
+  for (const { reject } of waiting) reject(error)
 }

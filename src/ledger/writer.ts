@@ -285,12 +285,12 @@ export class Writer {
     const answers = await this.#decideAll(open, taken, budgetMs)
     const head = open.decided.length === 0 ? before : await this.#write(open, timeMs)
     if (head === before) database.drop(batch)
-    for (const [at, { resolve, reject }] of taken.entries()) {
+    taken.forEach(({ resolve, reject }, at) => {
       const answer = answers[at]
-      if (answer === undefined) continue
+      if (answer === undefined) return
       if (answer.type === 'refuse') reject(answer.error)
       else resolve(answer.type === 'stale' ? answer : { ...answer, head })
-    }
+    })
     if (head === before) return
     const entries = open.decided.map(({ registered }) => registered)
     const tookMs = performance.now() - since

@@ -175,8 +175,8 @@ export class Batch {
   }
 
   /** All changes, one for each key. For `Database.commit`. */
-  changes(): IterableIterator<Change> {
-    return this.#changes.values()
+  changes(): readonly Change[] {
+    return [...this.#changes.values()]
   }
 
   /** The committed value of a fold's key, read once. For `Database.commit`. */

@@ -29,7 +29,8 @@ interface Slice {
 export class KeyFilter {
   readonly #slices: Slice[] = []
   /** Keys come from callers: without it they could look for keys that share bits. Whoever finds some all the same wins scans. */
-  readonly #seeds: readonly [number, number] = [randomSeed(), randomSeed()]
+  readonly #startSeed = randomSeed()
+  readonly #stepSeed = randomSeed()
   #nextCapacity: number
 
   /** @param expected - Keys that it will hold soon. */
@@ -39,8 +40,9 @@ export class KeyFilter {
 
   /** Remembers `key`. */
   add(key: Uint8Array): void {
-    const [start, step] = this.#hashes(key)
-    if (this.#slices.some(({ bits }) => hasAll(bits, start, step))) return
+    const start = keyedHash(key, this.#startSeed)
+    const step = keyedHash(key, this.#stepSeed) | 1
+    if (this.#has(start, step)) return
     let slice = this.#slices.at(-1)
     if (slice === undefined || slice.count >= slice.capacity) {
       const capacity = this.#nextCapacity
@@ -60,13 +62,12 @@ export class KeyFilter {
   /** False: `key` was never added. True: it was, or its bits are those of others. */
   mayHave(key: Uint8Array): boolean {
     if (this.#slices.length === 0) return false
-    const [start, step] = this.#hashes(key)
-    return this.#slices.some(({ bits }) => hasAll(bits, start, step))
+    return this.#has(keyedHash(key, this.#startSeed), keyedHash(key, this.#stepSeed) | 1)
   }
 
-  #hashes(key: Uint8Array): readonly [start: number, step: number] {
-    const [first, second] = this.#seeds
-    return [keyedHash(key, first), keyedHash(key, second) | 1]
+  #has(start: number, step: number): boolean {
+    for (const { bits } of this.#slices) if (hasAll(bits, start, step)) return true
+    return false
   }
 }
 

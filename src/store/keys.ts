@@ -39,6 +39,8 @@ export const TILE_BYTES = 8192
 
 const PREFIX_BYTES = 9
 const LOG_ID_BYTES = 8
+/** Where the rest of a key begins. */
+const REST_AT = PREFIX_BYTES + 1
 
 /** The spaces of the table above. */
 export type Space = 'm' | 'e' | 'b' | 't' | 'r' | 'f' | 's' | 'x' | 'p' | 'j' | 'l'
@@ -47,15 +49,20 @@ const NOTHING = new Uint8Array(0)
 
 /** Big-endian 8 bytes of a safe integer. */
 export function u64(value: number): Uint8Array {
-  if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`no u64: ${value}`)
   const bytes = new Uint8Array(8)
+  writeU64(bytes, 0, value)
+  return bytes
+}
+
+/** Writes a safe integer as 8 bytes at `offset`, big-endian. */
+export function writeU64(bytes: Uint8Array, offset: number, value: number): void {
+  if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`no u64: ${value}`)
   let rest = value
   // No shifts: they cut off at 32 bits.
-  for (let at = 7; rest > 0; at--) {
+  for (let at = offset + 7; at >= offset; at--) {
     bytes[at] = rest % 256
     rest = Math.floor(rest / 256)
   }
-  return bytes
 }
 
 /** The integer of the 8 bytes at `offset`, big-endian; NaN if they are not there or not a safe integer. */
@@ -87,12 +94,10 @@ export class Keys {
 
   /** The key of `space` with `parts` behind it. */
   of(space: Space, ...parts: readonly Uint8Array[]): Uint8Array {
-    let length = PREFIX_BYTES + 1
+    let length = 0
     for (const part of parts) length += part.length
-    const key = allocate(length)
-    key.set(this.prefix)
-    key[PREFIX_BYTES] = space.charCodeAt(0)
-    let offset = PREFIX_BYTES + 1
+    const key = this.#begin(space, length)
+    let offset = REST_AT
     for (const part of parts) {
       key.set(part, offset)
       offset += part.length
@@ -121,7 +126,10 @@ export class Keys {
   }
 
   fold(id: number, key: Uint8Array): Uint8Array {
-    return this.of('f', Uint8Array.of(id), key)
+    const whole = this.#begin('f', 1 + key.length)
+    whole[REST_AT] = id
+    whole.set(key, REST_AT + 1)
+    return whole
   }
 
   setDigest(id: number): Uint8Array {
@@ -129,7 +137,11 @@ export class Keys {
   }
 
   erasable(index: number, ordinal: number): Uint8Array {
-    return this.of('x', u64(index), Uint8Array.of(Math.floor(ordinal / 256), ordinal % 256))
+    const key = this.#begin('x', 10)
+    writeU64(key, REST_AT, index)
+    key[REST_AT + 8] = Math.floor(ordinal / 256)
+    key[REST_AT + 9] = ordinal % 256
+    return key
   }
 
   pinned(digest: Uint8Array): Uint8Array {
@@ -163,6 +175,14 @@ export class Keys {
   /** The u64 that stands `skip` bytes behind the space byte; NaN if none does. */
   indexOf(key: Uint8Array, skip = 0): number {
     return readU64(key, PREFIX_BYTES + 1 + skip)
+  }
+
+  /** A key of `space` with room for `length` bytes of its rest. */
+  #begin(space: Space, length: number): Uint8Array {
+    const key = allocate(REST_AT + length)
+    key.set(this.prefix)
+    key[PREFIX_BYTES] = space.charCodeAt(0)
+    return key
   }
 
   /** A name for messages: space and hexadecimal rest. Keys hold no personal data in the clear by themselves. */
