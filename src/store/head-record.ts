@@ -15,8 +15,8 @@
  * Each write goes to the slot that does not hold the last one, so that a torn write leaves the one before. The slots
  * lie 4,096 bytes apart, so that no sector holds both.
  */
-import { existsSync } from 'node:fs'
-import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
+import { existsSync, fstatSync, readSync, statSync, writeSync } from 'node:fs'
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { equalBytes, joinBytes, plain } from './bytes.ts'
@@ -200,10 +200,11 @@ export class HeadRecord {
     const next = { ...head, sequence: current.sequence + 1, originHash: current.originHash }
     const bytes = formatSlot(next)
     try {
-      await this.#checkUnchanged()
+      this.#checkUnchanged()
       // On disk: the batch of this head and the record of the one before. A crash here, or in the middle of the slot,
       // leaves the other slot: the record lags by a batch, and start-up rolls it forward from the database.
-      await this.#file.write(bytes, 0, SLOT_BYTES, slot * SLOT_DISTANCE)
+      const written = writeSync(this.#file.fd, bytes, 0, SLOT_BYTES, slot * SLOT_DISTANCE)
+      if (written !== SLOT_BYTES) throw new Error(`${written} of ${SLOT_BYTES} bytes written`)
       await this.#file.datasync()
     } catch (cause) {
       this.#failed = true
@@ -225,14 +226,15 @@ export class HeadRecord {
     await this.#lock.release()
   }
 
-  /** Whether the path still names the file that is open, and the file is as this process left it. */
-  async #checkUnchanged(): Promise<void> {
-    const [named, opened] = await Promise.all([
-      stat(join(this.path, 'record')).catch(() => undefined),
-      this.#file.stat(),
-    ])
+  /**
+   * Whether the path still names the file that is open, and the file is as this process left it. Asked of the system's
+   * memory, at once: each time that the caller would wait for a thread costs a turn of a busy event loop.
+   */
+  #checkUnchanged(): void {
+    const named = statSync(join(this.path, 'record'), { throwIfNoEntry: false })
+    const opened = fstatSync(this.#file.fd)
     const same = named !== undefined && named.ino === opened.ino && named.dev === opened.dev
-    if (!same || !equalBytes(await readImage(this.#file), this.#image)) {
+    if (!same || !equalBytes(readImage(this.#file), this.#image)) {
       throw new StoreError(
         'head_record_foreign',
         `${this.path}: somebody else changed the record since this process wrote it`,
@@ -277,7 +279,7 @@ async function withLock(
   }
 }
 
-async function guard<T>(path: string, what: string, step: () => Promise<T>): Promise<T> {
+async function guard<T>(path: string, what: string, step: () => T | Promise<T>): Promise<T> {
   try {
     return await step()
   } catch (cause) {
@@ -309,10 +311,9 @@ async function writeNew(path: string, origin: string, head: RecordedHead): Promi
 }
 
 /** The file's bytes, up to one more than it must have. */
-async function readImage(file: FileHandle): Promise<Uint8Array> {
+function readImage(file: FileHandle): Uint8Array {
   const image = new Uint8Array(FILE_BYTES + 1)
-  const { bytesRead } = await file.read(image, 0, image.length, 0)
-  return image.subarray(0, bytesRead)
+  return image.subarray(0, readSync(file.fd, image, 0, image.length, 0))
 }
 
 function checkLength(path: string, image: Uint8Array): void {
