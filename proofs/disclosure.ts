@@ -125,8 +125,9 @@ const knownCommitments = new WeakMap<JsonObject, readonly string[]>()
 
 /** The digests, if all is as it has to be; whatever is not is for `readAnyCommitments` to name. */
 function plainCommitments(payload: JsonObject): readonly string[] | undefined {
+  const isHere = Object.hasOwn(payload, '_sd') && Object.hasOwn(payload, '_sd_alg')
   const digests = payload['_sd']
-  const isListed = Array.isArray(digests) && payload['_sd_alg'] === 'sha-256'
+  const isListed = isHere && Array.isArray(digests) && payload['_sd_alg'] === 'sha-256'
   if (!isListed || digests.length === 0 || digests.length > DISCLOSURES_MAX) return undefined
   let previous = ''
   for (const one of digests as readonly JsonValue[]) {

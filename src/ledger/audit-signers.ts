@@ -123,7 +123,8 @@ export class RangeSigners {
     principal: string = `${role}:${kid}`,
   ): void {
     this.#learnt.delete(principal)
-    this.#learnt.set(principal, { principal, role, spki, kid })
+    // It is kept for long, and shares no memory (`allocate`).
+    this.#learnt.set(principal, { principal, role, spki: new Uint8Array(spki), kid })
     const [oldest] = this.#learnt.keys()
     if (this.#learnt.size > KEYS_MAX && oldest !== undefined) this.#learnt.delete(oldest)
   }

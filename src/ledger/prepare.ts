@@ -212,7 +212,8 @@ export async function prepareSubmission(
   view: State,
 ): Promise<Submission> {
   const nothing: CborMap = new Map([[0, view.size]])
-  if (findEvent(view, incoming.statement.header) !== undefined) return { ...incoming, prepared: nothing }
+  if (findEvent(view, incoming.statement.header) !== undefined)
+    return { ...incoming, prepared: nothing }
   const opened = openIncoming(handler, incoming)
   const prepared = await handler.prepare(opened, view)
   return {

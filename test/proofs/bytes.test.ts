@@ -5,6 +5,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
+  allocate,
   compareBytes,
   concatBytes,
   copyBytes,
@@ -12,6 +13,7 @@ import {
   fromBase64,
   fromBase64url,
   fromHex,
+  isBase64urlOf32,
   parseDecimal,
   readU16,
   readU64,
@@ -100,6 +102,53 @@ test('UTF-8 is fatal and keeps a byte order mark', () => {
   for (const text of ['\ud800', 'a\udc00b', '\udc00\ud800']) {
     expect(codeOf(() => utf8Encode(text))).toBe('malformed')
   }
+})
+
+test('text of every length around where the way to encode it changes is encoded whole', () => {
+  for (const length of [0, 31, 32, 33, 64, 65, 4_095, 4_096, 4_097, 20_000]) {
+    for (const last of ['a', 'é', '€', '😀']) {
+      const text = 'x'.repeat(length) + last
+      expect(Buffer.from(utf8Encode(text))).toEqual(Buffer.from(text, 'utf8'))
+    }
+  }
+})
+
+test('arrays that share a block are zeroed, do not overlap, and end where they should', () => {
+  const lengths = fc.array(fc.integer({ min: 0, max: 6_000 }), { minLength: 1, maxLength: 40 })
+  fc.assert(
+    fc.property(lengths, (all) => {
+      const arrays = all.map((length) => allocate(length))
+      expect(arrays.map((one) => one.length)).toEqual(all)
+      arrays.forEach((one, at) => {
+        expect(one.every((byte) => byte === 0)).toBe(true)
+        one.fill(at + 1)
+      })
+      arrays.forEach((one, at) => {
+        expect(one.every((byte) => byte === at + 1)).toBe(true)
+      })
+    }),
+  )
+})
+
+test('the form of the base64url of 32 bytes is what the decoder takes', () => {
+  const digit = fc.constantFrom(...'ABCDEFGHQXYZabcghijkopqswxyz0148_-+/= '.split(''))
+  const texts = fc.oneof(
+    fc.uint8Array({ minLength: 31, maxLength: 33 }).map((bytes) => toBase64url(bytes)),
+    fc
+      .tuple(fc.uint8Array({ minLength: 32, maxLength: 32 }), fc.nat(43), digit)
+      .map(([bytes, at, other]) => {
+        const text = toBase64url(bytes)
+        return text.slice(0, at) + other + text.slice(at + 1)
+      }),
+  )
+  const isTaken = (text: string): boolean =>
+    codeOf(() => fromBase64url(text)) === 'accepted' && fromBase64url(text).length === 32
+  fc.assert(
+    fc.property(texts, (text) => {
+      expect(isBase64urlOf32(text)).toBe(isTaken(text))
+    }),
+    { numRuns: 3_000 },
+  )
 })
 
 test('byte strings are joined, copied, compared', () => {

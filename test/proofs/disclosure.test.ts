@@ -104,6 +104,7 @@ describe('commitments', () => {
     ['a digest twice', { ...both, _sd: [first, first] }, 'claim_invalid'],
     ['out of order', { ...both, _sd: [second, first] }, 'not_canonical'],
     ['a digest of 31 bytes', { ...both, _sd: [toBase64url(new Uint8Array(31))] }, 'claim_invalid'],
+    ['a second form of a digest', { ...both, _sd: [`${'A'.repeat(42)}B`] }, 'not_canonical'],
     ['no text', { ...both, _sd: [1] }, 'claim_invalid'],
     ['17 digests', commitmentsTo(...manyDisclosures(17)), 'too_large'],
     ['16 digests', commitmentsTo(...manyDisclosures(16)), 'accepted'],
