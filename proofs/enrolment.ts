@@ -13,7 +13,12 @@ import { cborUint } from './cbor.ts'
 import { checkSubjects } from './entry-links.ts'
 import { check, ProofError, type ProofErrorCode } from './errors.ts'
 import { keyId } from './key.ts'
-import { type KeyRotation, parseKeyRotate, ROTATION_OVERLAP_MIN } from './key-rotation.ts'
+import {
+  type KeyRotation,
+  parseKeyRotate,
+  ROTATION_OVERLAP_MAX,
+  ROTATION_OVERLAP_MIN,
+} from './key-rotation.ts'
 import type { NamePattern } from './name-pattern.ts'
 import type { Hash, Primitives } from './primitives.ts'
 import { entriesOf, type ProvenEntry, type ProvenLog } from './proven-log.ts'
@@ -153,8 +158,9 @@ export function findRotation(
   const { index } = found
   const rotation = parseKeyRotate(p, found.statement)
   checkSubjects(found, ['log'])
-  const near = index + ROTATION_OVERLAP_MIN > rotation.until
-  check(!near, 'outcome_mismatch', `entry ${index}: a rotation until ${rotation.until}`)
+  const overlap = rotation.until - index
+  const isBounded = overlap >= ROTATION_OVERLAP_MIN && overlap <= ROTATION_OVERLAP_MAX
+  check(isBounded, 'outcome_mismatch', `entry ${index}: a rotation until ${rotation.until}`)
   const signers = verifyProposal(p, log, operators, found, {
     named: false,
     missing: 'link_missing',

@@ -21,6 +21,12 @@ const ROTATION_DOMAIN = 'trustwarden/key.rotate/1'
  */
 export const ROTATION_OVERLAP_MIN = 1024
 
+/**
+ * How far above it `until` may lie: thirty days of a million actions a day, each with its decision. So a key that was
+ * retired is one that can be destroyed, whatever operators signed by mistake.
+ */
+export const ROTATION_OVERLAP_MAX = 60_000_000
+
 /** A rotation of the log key. */
 export interface KeyRotation {
   /** In force before, named as the origin. */

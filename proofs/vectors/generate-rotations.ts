@@ -185,6 +185,9 @@ function rotationRows(): readonly Row[] {
       payload: { until: 3000 },
     }),
     one('until-near', 'outcome_mismatch', 'the old key signs 1,023 sizes on', { until: 4 + 1023 }),
+    one('until-far', 'outcome_mismatch', 'the old key signs 60,000,001 sizes on', {
+      until: 4 + 60_000_001,
+    }),
     one('key-of-other-log', 'origin_mismatch', 'the new key is named for another log', {
       payload: vkey(logKey(next, OTHER_ORIGIN)),
     }),
@@ -236,7 +239,19 @@ function rightRows(): readonly Row[] {
       [third, again + 1],
     ]),
   )
+  const farthest = begin()
+  const then = rotate(farthest, { until: 4 + 60_000_000 })
   return [
+    [
+      'ok-until-farthest',
+      'ok',
+      'the old key signs 60,000,000 sizes on, as many as may be',
+      {
+        trust: text(trustIn(farthest)),
+        rotations: file(proof(farthest)),
+        followed: text(trustIn(farthest, [[next, then + 1]])),
+      },
+    ],
     [
       'ok',
       'ok',

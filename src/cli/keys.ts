@@ -3,7 +3,7 @@
  * old and new key sign of the change. `activate` is for operators: each signs that, and the k-th puts the key in force.
  */
 import { readFileSync } from 'node:fs'
-import { ROTATION_OVERLAP_MIN } from '@trustwarden/proofs'
+import { ROTATION_OVERLAP_MAX, ROTATION_OVERLAP_MIN } from '@trustwarden/proofs'
 import { rotateLogKey } from 'trustwarden'
 import { withoutSlashes } from '../config.ts'
 import { proposeRotation, type RotationReport } from '../rotation.ts'
@@ -67,8 +67,10 @@ Next: 1 start the service again: it reads keys at its start
 function readOverlap(text: string | undefined): number {
   if (text === undefined) return OVERLAP_DEFAULT
   const overlap = /^[1-9]\d{0,11}$/.test(text) ? Number(text) : 0
-  if (overlap < ROTATION_OVERLAP_MIN)
-    throw new UsageError(`--overlap is not a count of entries from ${ROTATION_OVERLAP_MIN}`)
+  if (overlap < ROTATION_OVERLAP_MIN || overlap > ROTATION_OVERLAP_MAX) {
+    const range = `from ${ROTATION_OVERLAP_MIN} to ${ROTATION_OVERLAP_MAX}`
+    throw new UsageError(`--overlap is "${text}", a count of entries ${range} is needed`)
+  }
   return overlap
 }
 

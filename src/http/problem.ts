@@ -49,6 +49,7 @@ export const STATUS: Readonly<Record<ErrorCode, number>> = {
   pattern_taken: 409,
   policy_invalid: 400,
   rotation_outdated: 409,
+  overlap_too_long: 400,
   key_not_held: 409,
   target_unknown: 404,
   overloaded: 503,

@@ -3,6 +3,7 @@
  */
 import {
   ProofError,
+  ROTATION_OVERLAP_MAX,
   ROTATION_OVERLAP_MIN,
   ed25519Spki,
   equalBytes,
@@ -70,6 +71,10 @@ function register(
   if (state.size + ROTATION_OVERLAP_MIN > rotation.until) {
     const rule = `at least ${ROTATION_OVERLAP_MIN} above the index of the entry, ${state.size}`
     return refuse('rotation_outdated', `until: ${rotation.until}, must be ${rule}`)
+  }
+  if (rotation.until > state.size + ROTATION_OVERLAP_MAX) {
+    const rule = `at most ${ROTATION_OVERLAP_MAX} above the index of the entry, ${state.size}`
+    return refuse('overlap_too_long', `until: ${rotation.until}, must be ${rule}`)
   }
   const kid = keyId(nativePrimitives, ed25519Spki(rotation.new.publicKey))
   if (keyHolder(state, kid) !== undefined) {

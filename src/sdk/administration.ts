@@ -174,7 +174,7 @@ export async function activatePolicy(
  * Signs the proposal to put a new log key in force: the bytes that `trustwarden keys rotate-log` wrote.
  *
  * @throws TrustWardenError `argument_invalid` for bytes that are no rotation of this log; `rotation_outdated`;
- *   `key_not_held`; as `TrustWarden.submit`.
+ *   `overlap_too_long`; `key_not_held`; as `TrustWarden.submit`.
  */
 export async function rotateLogKey(
   client: TrustWarden,

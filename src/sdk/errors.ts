@@ -73,6 +73,7 @@ export const SERVICE_ERRORS = {
   pattern_taken: 'the pattern would take a used name from another owner',
   policy_invalid: 'the policy pack does not load or fails its self-test',
   rotation_outdated: 'the rotation is of a key that is not in force, or ends too near',
+  overlap_too_long: 'the old key would sign beside the new one for too many entries',
   key_not_held: 'the service does not hold the new key yet',
   target_unknown: 'the subject of the statement is not known to the log',
   overloaded: 'the queue is full: try again after Retry-After',

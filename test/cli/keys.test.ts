@@ -49,6 +49,7 @@ describe('keys rotate-log', () => {
       [trustwarden(['keys', 'rotate-log', '--data', data]), 2, '--out is missing'],
       [rotate('new', '--overlap', '1000'), 2, 'from 1024'],
       [rotate('new', '--overlap', '1e4'), 2, 'from 1024'],
+      [rotate('new', '--overlap', '60000001'), 2, 'from 1024 to 60000000'],
       [rotate('new'), 1, 'key_passphrase_required'],
       [
         rotate('new', '--passphrase-file', writeSecret(at('wrong'), 'x\n')),

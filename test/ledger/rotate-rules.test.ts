@@ -145,6 +145,7 @@ describe('a rotation', () => {
       ],
       [log.operator, proposal(log, { from: next, to: party('service') }), 'rotation_outdated'],
       [log.operator, proposal(log, { ...right, until: log.size + 1023 }), 'rotation_outdated'],
+      [log.operator, proposal(log, { ...right, until: log.size + 60_000_001 }), 'overlap_too_long'],
       [log.operator, proposal(log, { ...right, to: log.heartbeat }), 'key_used'],
       [log.operator, proposal(log, { ...right, to: log.operator }), 'key_used'],
     ]
@@ -156,11 +157,13 @@ describe('a rotation', () => {
     const held = await propose(log, log.operator, proposal(log, right))
     expect(held).toMatchObject({ code: 'key_not_held', by: 'prepare' })
     log.notHeld.clear()
-    expect(
-      resultOf(
-        await propose(log, log.operator, proposal(log, { ...right, until: log.size + 1024 })),
-      ),
-    ).toBe('pending')
+    for (const overlap of [1024, 60_000_000]) {
+      const payload = proposal(log, { ...right, until: log.size + overlap })
+      expect([overlap, resultOf(await propose(log, log.operator, payload))]).toEqual([
+        overlap,
+        'pending',
+      ])
+    }
     await log.close()
   })
 
