@@ -7,7 +7,7 @@ import { encodeCbor } from './cbor.ts'
 import { bytes, choice, integer, parsed } from './claims.ts'
 import { check } from './errors.ts'
 import { equalBytes } from './bytes.ts'
-import { formatVkey, NOTE_ED25519, type NoteKey, parseVkey } from './note.ts'
+import { areConfusable, formatVkey, NOTE_ED25519, type NoteKey, parseVkey } from './note.ts'
 import { checkSubject, readPayload } from './payload.ts'
 import type { Primitives } from './primitives.ts'
 import type { Statement } from './statement.ts'
@@ -46,7 +46,7 @@ export function rotationInput({ old, new: next, until }: KeyRotation): Uint8Arra
  * Reads a rotation, and verifies what both keys signed.
  *
  * @throws {ProofError} `origin_mismatch` for a key that is named for another log; `algorithm_unsupported` for one that is
- *   not the key of a log; `claim_invalid` if both are one; `signature_invalid`; else as `readPayload`.
+ *   not the key of a log; `claim_invalid` if both are one, or of one key id; `signature_invalid`; else as `readPayload`.
  * @see FORMAT §6, §11.7
  */
 export function parseKeyRotate(p: Primitives, statement: Statement): KeyRotation {
@@ -66,6 +66,7 @@ export function parseKeyRotate(p: Primitives, statement: Statement): KeyRotation
     check(key.type === NOTE_ED25519, 'algorithm_unsupported', 'vkey: not the key of a log')
   }
   check(!equalBytes(old.publicKey, next.publicKey), 'claim_invalid', 'new: the old key')
+  check(!areConfusable(old, next), 'claim_invalid', 'new: of the key id of the old key')
   const rotation = { old, new: next, until }
   const input = rotationInput(rotation)
   const byOld = p.ed25519Verify(old.publicKey, input, read.old_signature)

@@ -212,6 +212,15 @@ export function noteKey(
   return { name, type, keyId: noteKeyId(p, name, type, publicKey), publicKey }
 }
 
+/**
+ * Whether two different keys go by one name and id: 4 bytes are no secure name, two keys that share them are found within
+ * minutes, and whose a signature line is cannot be told.
+ */
+export function areConfusable(one: NoteKey, other: NoteKey): boolean {
+  const same = one.name === other.name && equalBytes(one.keyId, other.keyId)
+  return same && !(one.type === other.type && equalBytes(one.publicKey, other.publicKey))
+}
+
 /** Formats a key as a vkey: `<name>+<8 hex digits of the id>+<base64(type ‖ public key)>`. */
 export function formatVkey(key: NoteKey): string {
   const encoded = toBase64(concatBytes(Uint8Array.of(key.type), key.publicKey))
@@ -281,11 +290,9 @@ function findKey(keys: readonly NoteKey[], signature: NoteSignature): NoteKey | 
     (key) => key.name === signature.name && equalBytes(key.keyId, signature.keyId),
   )
   if (found === undefined) return undefined
-  for (const other of others) {
-    // 4 bytes are no secure name. Which of the two was meant cannot be told, so neither is.
-    const same = other.type === found.type && equalBytes(other.publicKey, found.publicKey)
-    check(same, 'key_invalid', 'two trusted keys have the same name and id')
-  }
+  // Which of the two was meant cannot be told, so neither is.
+  const confusable = others.some((other) => areConfusable(found, other))
+  check(!confusable, 'key_invalid', 'two trusted keys have the same name and id')
   return found
 }
 

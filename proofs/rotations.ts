@@ -21,6 +21,7 @@ import {
   parseJson,
   requireMembers,
 } from './json.ts'
+import { areConfusable } from './note.ts'
 import type { Primitives } from './primitives.ts'
 import { openProvenLog } from './proven-log.ts'
 import { type Trust, type TrustedKey, trustFor } from './trust.ts'
@@ -64,6 +65,7 @@ export function formatRotations(rotations: readonly RotationProof[]): Uint8Array
  *
  * @returns The trust with each key's range of sizes closed where the next key takes over.
  * @throws {ProofError} `key_mismatch` for a rotation of another key than the last, or to a key that was one before;
+ *   `key_invalid` for one to a key of the key id of one before;
  *   `head_out_of_range` for a head that the old key does not sign any more; else as `openProvenLog` and `findRotation`.
  * @see FORMAT §13.3
  */
@@ -92,6 +94,8 @@ function withRotation(trust: Trust, origin: string, rotation: EffectiveRotation)
     check(known.from === from, 'key_mismatch', 'rotation: to a key that was in force before')
     return trust
   }
+  const confusable = log.keys.some(({ key }) => areConfusable(key, rotation.new))
+  check(!confusable, 'key_invalid', 'rotation: to a key of the key id of one before')
   const last = log.keys.at(-1)
   const follows =
     last !== undefined &&

@@ -24,7 +24,14 @@ import {
   requireMembers,
 } from './json.ts'
 import { HASH_LENGTH } from './merkle.ts'
-import { formatVkey, NOTE_ED25519, type NoteKey, parseNote, parseVkey } from './note.ts'
+import {
+  areConfusable,
+  formatVkey,
+  NOTE_ED25519,
+  type NoteKey,
+  parseNote,
+  parseVkey,
+} from './note.ts'
 import { parseOrigin } from './origin.ts'
 import type { Hash, Primitives } from './primitives.ts'
 
@@ -123,7 +130,7 @@ export function bundleHash(p: Primitives, roots: readonly Uint8Array[]): Hash {
 /**
  * Parses a trust file: an anchor with an optional final newline, or JSON.
  *
- * @throws {ProofError} `too_large` over 64 KiB; `version_unknown`; `malformed`; else as `parseTrustAnchor`.
+ * @throws {ProofError} `too_large` over 64 KiB; `version_unknown`; `key_invalid` for two keys of one id; `malformed`; else as `parseTrustAnchor`.
  * @see FORMAT §13.2
  */
 export function parseTrust(p: Primitives, bytes: Uint8Array): Trust {
@@ -241,6 +248,10 @@ function parseLog(p: Primitives, value: JsonValue): TrustedLog {
   if (log['keys'] === undefined) return { ...trustedLog(anchor), ...end }
   const keys = jsonArray(log['keys'], 'keys').map((key) => parseKey(p, key, anchor.key.name))
   check(keys.length > 0, 'malformed', 'keys: none')
+  const confusable = keys.some(({ key }, at) =>
+    keys.slice(0, at).some((before) => areConfusable(before.key, key)),
+  )
+  check(!confusable, 'key_invalid', 'keys: two different keys of one key id')
   return { ...trustedLog(anchor, keys), ...end }
 }
 

@@ -2,8 +2,10 @@
  * @module Making a new log key beside the one in force, and what both sign of the change: the proposal that operators then
  * sign (FORMAT §11.7). The log's entries decide when the new key is in force; nothing here changes which one signs.
  */
+import type { KeyObject } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import {
+  areConfusable,
   canonicalJson,
   ed25519Spki,
   formatVkey,
@@ -27,6 +29,8 @@ export interface RotationOptions extends Paths {
   readonly overlap: number
   /** Opens the old key and protects the new one; undefined leaves it in the clear, as the old one then is. */
   readonly passphrase: string | undefined
+  /** Draws the key. */
+  readonly draw?: () => KeyObject
 }
 
 /** What was made. */
@@ -58,9 +62,12 @@ export async function proposeRotation(options: RotationOptions): Promise<Rotatio
     throw new DirectoryError(`${pathOf(old)} is not the log key in force, ${formatVkey(old)}`)
   if (existsSync(out)) throw new DirectoryError(`${out} exists: nothing is overwritten`)
   const until = (await readHeadRecord(head, origin)).size + overlap
-  const key = generateKey('EdDSA')
+  const key = (options.draw ?? (() => generateKey('EdDSA')))()
   const newSigner = signerFromPrivateKey(key)
   const next = headKey(newSigner, origin)
+  // One draw in four thousand million, for each key of before; both would sign lines that nobody can tell apart.
+  if ([anchor.key, ...ranges.map((one) => one.key)].some((one) => areConfusable(one, next)))
+    throw new DirectoryError('the new key has the key id of one before it: run the command again')
   const path = pathOf(next)
   writeKeyFile(path, key, passphrase === undefined ? {} : { passphrase })
   writeNewFile(out, proposalOf({ old, new: next, until }, oldSigner, newSigner), 0o644)

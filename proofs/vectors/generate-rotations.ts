@@ -26,6 +26,8 @@ const NEW_ORIGIN = 'log.example/logs/next'
 const OTHER_ORIGIN = 'other.example/logs/main'
 const next = vectorKey('EdDSA', 'log key 2')
 const third = vectorKey('EdDSA', 'log key 3')
+/** Two keys of one key id under `OLD_ORIGIN`, 04cc420c: the first two among `log key 0`, `log key 1`, … that share theirs. */
+const twins = [vectorKey('EdDSA', 'log key 113735'), vectorKey('EdDSA', 'log key 129152')] as const
 
 /** How one rotation differs from the right one. */
 interface Told {
@@ -86,7 +88,7 @@ function proof(
   without: readonly number[] = [],
 ): RotationProof {
   const entries = story.log.entries
-    .slice(0, 8)
+    .slice(0, 9)
     .map((entry, index): EvidenceEntry => ({ index, entry, path: story.log.path(index) }))
     .filter(({ index }) => !without.includes(index))
   return { head: headBy(story, signers), entries }
@@ -364,6 +366,7 @@ function laterRows(): readonly Row[] {
       'the old key rotated once more',
       { trust: text(trustIn(replayed)), rotations: twice, followed: known },
     ],
+    ...twinRows(),
     [
       'head-above-until',
       'head_out_of_range',
@@ -373,6 +376,52 @@ function laterRows(): readonly Row[] {
         rotations: file(proof(long)),
         followed: anchor,
       },
+    ],
+  ]
+}
+
+/** Keys that a line of a note does not tell apart. */
+function twinRows(): readonly Row[] {
+  const [one, other] = twins
+  const direct = begin()
+  const at = rotate(direct, { to: one })
+  const known = text(trustIn(direct, [[one, at + 1]]))
+  rotate(direct, { from: one, to: other })
+  const later = begin()
+  const first = rotate(later, { to: one })
+  const second = rotate(later, { from: one, to: third })
+  const two = trustIn(later, [
+    [one, first + 1],
+    [third, second + 1],
+  ])
+  const after = text(two)
+  const last = rotate(later, { from: third, to: other })
+  const keys = two.logs.flatMap((log) => log.keys)
+  const added = { vkey: formatVkey(logKey(other)), from: last + 1, to: null }
+  const listed = [
+    ...keys.map(({ key, from, to }) => ({ vkey: formatVkey(key), from, to: to ?? last })),
+    added,
+  ]
+  const anchor = formatTrustAnchor(p, later.anchor)
+  const both = JSON.stringify({ format: 'trustwarden-trust/1', logs: [{ anchor, keys: listed }] })
+  return [
+    [
+      'key-id-same',
+      'claim_invalid',
+      'the new key is another one of the key id of the old key',
+      { trust: known, rotations: file(proof(direct, [one])), followed: known },
+    ],
+    [
+      'key-id-of-before',
+      'key_invalid',
+      'the new key has the key id of a key that was retired before',
+      { trust: after, rotations: file(proof(later, [third])), followed: after },
+    ],
+    [
+      'trust-of-one-key-id',
+      'key_invalid',
+      'a trust file with two keys of one key id',
+      { trust: both, rotations: file(), followed: both },
     ],
   ]
 }

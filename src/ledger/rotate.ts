@@ -5,6 +5,7 @@ import {
   ProofError,
   ROTATION_OVERLAP_MAX,
   ROTATION_OVERLAP_MIN,
+  areConfusable,
   ed25519Spki,
   equalBytes,
   keyId,
@@ -64,7 +65,8 @@ function register(
   if (outside !== undefined) return outside
   const ruling = ruleProposal(state, statement, () => false)
   if (ruling.type === 'refuse') return ruling
-  const inForce = readRotations(state).at(-1)?.new ?? first
+  const keys = [first, ...readRotations(state).map((one) => one.new)]
+  const inForce = keys.at(-1) ?? first
   if (!equalBytes(rotation.old.publicKey, inForce.publicKey)) {
     return refuse('rotation_outdated', 'old: not the log key that is in force')
   }
@@ -79,6 +81,9 @@ function register(
   const kid = keyId(nativePrimitives, ed25519Spki(rotation.new.publicKey))
   if (keyHolder(state, kid) !== undefined) {
     return refuse('key_used', 'new: the key belongs to somebody, or was a log key before')
+  }
+  if (keys.some((key) => areConfusable(key, rotation.new))) {
+    return refuse('key_used', 'new: its key id is the one of a log key of before: make another')
   }
   return {
     type: 'entry',

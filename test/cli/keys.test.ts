@@ -2,12 +2,17 @@
  * Goal: `keys rotate-log` makes a key as well kept as the old one and a proposal that anybody may read, overwrites nothing, and
  * says what is wrong; `trust` shows and updates files. Method: the built CLI over a log that no process serves.
  */
-import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import type { KeyObject } from 'node:crypto'
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { formatTrust, parseTrust, utf8Encode } from '@trustwarden/proofs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { nativePrimitives } from '../../src/crypto.ts'
+import { generateKey, nativePrimitives } from '../../src/crypto.ts'
+import { proposeRotation } from '../../src/rotation.ts'
 import { scratchDirectory, trustwarden, writeSecret } from '../support/command-line.ts'
+import { removeLog } from '../support/service.ts'
+import { twinKeys, TWIN_ORIGIN } from '../support/twin-keys.ts'
+import { makeTwoOperatorLog } from '../support/two-operators.ts'
 
 const scratch = scratchDirectory()
 const at = (name: string): string => join(scratch.path, name)
@@ -93,6 +98,42 @@ describe('keys rotate-log', () => {
     expect([payload['until'], until]).toEqual([100_004, 100_004])
     expect(anchor).toContain(String(payload['old']))
     expect(logKeys()).toHaveLength(2)
+  })
+})
+
+describe('a key that the key id of one before would make indistinguishable', () => {
+  test('is drawn, and neither kept nor proposed', async () => {
+    const own = makeTwoOperatorLog(TWIN_ORIGIN)
+    const [one, other] = twinKeys
+    const path = (name: string): string => join(own.root, name)
+    const propose = (out: string, drawn: KeyObject) =>
+      proposeRotation({
+        ...own,
+        out: path(out),
+        overlap: 5000,
+        passphrase: undefined,
+        draw: () => drawn,
+      })
+    const made = await propose('first.json', one)
+    // As after the rotation, and after another.
+    const third = await propose('third.json', generateKey('EdDSA'))
+    const keys = [
+      { vkey: made.old, from: 0, to: 4 },
+      { vkey: made.new, from: 5, to: 6 },
+      { vkey: third.new, from: 7, to: null },
+    ]
+    const logs = [{ anchor: own.anchor, keys }]
+    writeFileSync(
+      join(own.data, 'trust.json'),
+      JSON.stringify({ format: 'trustwarden-trust/1', logs }),
+    )
+    const before = readdirSync(own.keys)
+    await expect(propose('twin.json', other)).rejects.toThrow(/key id of one before it.*again/)
+    expect(readdirSync(own.keys)).toEqual(before)
+    expect(existsSync(path('twin.json'))).toBe(false)
+    // The command, again, draws another.
+    await propose('again.json', generateKey('EdDSA'))
+    removeLog(own)
   })
 })
 

@@ -14,7 +14,7 @@ import {
 import type { JsonObject } from '@trustwarden/proofs'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { nativePrimitives } from '../../src/crypto.ts'
+import { nativePrimitives, signerFromPrivateKey } from '../../src/crypto.ts'
 import { findKeyHolder } from '../../src/identity/agents.ts'
 import { headKey } from '../../src/ledger/head-note.ts'
 import { LogKeys, signersAt } from '../../src/ledger/log-keys.ts'
@@ -25,6 +25,7 @@ import type { Outcome } from '../support/rule-harness.ts'
 import { at, party } from '../support/rule-party.ts'
 import type { Party } from '../support/rule-party.ts'
 import { ORIGIN } from '../support/rule-statements.ts'
+import { twinKeys } from '../support/twin-keys.ts'
 
 const keyOf = ({ signer }: Party) => headKey(signer, ORIGIN)
 const vkeyOf = (one: Party): string => formatVkey(keyOf(one))
@@ -115,6 +116,28 @@ describe('a rotation', () => {
       expect(resultOf(await propose(log, operator, payload))).toBe('rotation_outdated')
     const back = proposal(log, { from: next, to: log.logKey })
     expect(resultOf(await propose(log, log.operator, back))).toBe('key_used')
+    await log.close()
+  })
+
+  it('to a key of the key id of one before is refused, next to it or later', async () => {
+    const log = await create()
+    const [one, other] = twinKeys.map(
+      (key): Party => ({
+        ...party('service'),
+        signer: signerFromPrivateKey(key),
+      }),
+    )
+    if (one === undefined || other === undefined) throw new Error('no twins')
+    const [a, b] = [keyOf(one), keyOf(other)]
+    expect(a.keyId).toEqual(b.keyId)
+    expect(a.publicKey).not.toEqual(b.publicKey)
+    await rotate(log, { from: log.logKey, to: one })
+    const next = await propose(log, log.operator, proposal(log, { from: one, to: other }))
+    expect(resultOf(next)).toBe('statement_malformed')
+    const between = party('service')
+    await rotate(log, { from: one, to: between })
+    const later = await propose(log, log.operator, proposal(log, { from: between, to: other }))
+    expect(resultOf(later)).toBe('key_used')
     await log.close()
   })
 

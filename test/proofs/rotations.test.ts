@@ -18,11 +18,17 @@ import { nativePrimitives as p } from '../../src/crypto.ts'
 import { logSigner } from '../support/note-signer.ts'
 import { codeOf, flipBit } from '../support/proof-code.ts'
 
-const vector = new URL('../../proofs/vectors/rotations/ok-two.json', import.meta.url)
-const input = jsonObject(jsonObject(parseJson(readFileSync(vector)), 'vector')['input'], 'input')
-const [trustText, fileText, followed] = ['trust', 'rotations', 'followed'].map((name) =>
-  jsonString(input[name], name),
-) as [string, string, string]
+/** Trust, file of rotations, and the trust that it leads to, of a vector. */
+function vector(name: string): readonly [string, string, string] {
+  const file = new URL(`../../proofs/vectors/rotations/${name}.json`, import.meta.url)
+  const input = jsonObject(jsonObject(parseJson(readFileSync(file)), 'vector')['input'], 'input')
+  const [trust, rotations, followed] = ['trust', 'rotations', 'followed'].map((member) =>
+    jsonString(input[member], member),
+  ) as [string, string, string]
+  return [trust, rotations, followed]
+}
+
+const [trustText, fileText, followed] = vector('ok-two')
 const trust = parseTrust(p, utf8Encode(trustText))
 const file = utf8Encode(fileText)
 const outcomeOf = (bytes: Uint8Array): string => {
@@ -63,6 +69,12 @@ describe('a file of rotations', () => {
     expect(outcomeOf(formatRotations([...second, ...first]))).toBe('key_mismatch')
     expect(outcomeOf(formatRotations([...first, ...first, ...second, ...second]))).toBe(followed)
     expect(outcomeOf(formatRotations(first))).not.toBe(followed)
+  })
+
+  test('leads to no key of the key id of one before, whoever writes the trust down', () => {
+    const [before, rotations] = vector('key-id-of-before')
+    const known = parseTrust(p, utf8Encode(before))
+    expect(codeOf(() => followRotations(p, utf8Encode(rotations), known))).toBe('key_invalid')
   })
 
   test('arbitrary files are refused with a code', () => {
