@@ -3,7 +3,7 @@
  * `trustwarden mirror`: keeps a copy without anything that can be erased, which any web server can serve.
  */
 import { setTimeout as wait } from 'node:timers/promises'
-import { utf8Encode, type Trust, parseTrust } from '@trustwarden/proofs'
+import { parseTrust, ProofError, type Trust, utf8Encode } from '@trustwarden/proofs'
 import { TrustWardenError } from 'trustwarden'
 import { copyLog, type CopyReport } from '../archive/copy.ts'
 import { databaseSource } from '../archive/database-source.ts'
@@ -63,10 +63,9 @@ export const mirror: Command = {
     })
     const to = withoutSlashes(call.required('to'))
     const everyS = readNumber(call, 'every', 0, 86_400, 0)
-    const opened = await openServed(call)
-    const once = () => copy({ call, io, to, kind: 'mirror', ...opened })
-    if (everyS === 0) return once()
-    return repeat(once, everyS * 1000)
+    const { source, trust } = await openServed(call)
+    const copying: Copying = { call, io, to, kind: 'mirror', source, trust }
+    return everyS === 0 ? copy(copying) : repeat(copying, everyS * 1000)
   },
 }
 
@@ -85,14 +84,38 @@ async function openServed(call: Call): Promise<{ source: LogSource; trust: Trust
 }
 
 /** Goes on until a signal; a run that fails ends it, since a mirror that silently stands still is none. */
-async function repeat(once: () => Promise<ExitCode>, everyMs: number): Promise<ExitCode> {
+async function repeat(first: Copying, everyMs: number): Promise<ExitCode> {
   const stop = new AbortController()
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort())
+  let copying = first
   while (!stop.signal.aborted) {
-    await once()
+    copying = await copyRound(copying)
     await wait(everyMs, undefined, { signal: stop.signal }).catch(() => undefined)
   }
   return 0
+}
+
+/**
+ * One round. A log key that the trust does not name is looked for once in the file it came from, which whoever runs the
+ * mirror replaces after a rotation.
+ *
+ * @returns What the next round goes by.
+ * @throws {ProofError} `key_unknown` if the file does not name the key either
+ */
+async function copyRound(copying: Copying): Promise<Copying> {
+  try {
+    await copy(copying)
+    return copying
+  } catch (error) {
+    if (!(error instanceof ProofError && error.code === 'key_unknown')) throw error
+    const path = copying.call.required('trust')
+    const text = readTrust(path)
+    // An anchor that stands in the call itself says no more than before.
+    if (text === path) throw error
+    const again = { ...copying, trust: parseTrust(nativePrimitives, utf8Encode(text)) }
+    await copy({ ...again, reread: path })
+    return again
+  }
 }
 
 function readerRole(call: Call): 'reader' | 'operator' {
@@ -147,9 +170,11 @@ interface Copying {
   readonly to: string
   readonly trust: Trust
   readonly kind: 'backup' | 'mirror'
+  /** The trust file, if it had to be read again for a key of the log. */
+  readonly reread?: string
 }
 
-async function copy({ call, io, source, to, trust, kind }: Copying): Promise<ExitCode> {
+async function copy({ call, io, source, to, trust, kind, reread }: Copying): Promise<ExitCode> {
   const rate = readNumber(call, 'rate', 1, RATE_MAX, RATE_DEFAULT)
   const progress = startProgress(io, kind)
   try {
@@ -163,8 +188,11 @@ async function copy({ call, io, source, to, trust, kind }: Copying): Promise<Exi
       onProgress: (done, total, part) => progress.update(done, total, part),
     })
     progress.end()
+    const again = reread === undefined ? '' : `${reread} read again, for a log key it now names\n`
     io.out(
-      call.has('json') ? `${JSON.stringify(asJson(report, to))}\n` : describe(report, to, kind),
+      call.has('json')
+        ? `${JSON.stringify({ ...asJson(report, to), reread })}\n`
+        : describe(report, to, kind) + again,
     )
     return 0
   } finally {
