@@ -15,7 +15,7 @@ import { ServiceError } from '../errors.ts'
 import type { Principal } from '../ledger/contract.ts'
 import { BODY_MEDIA, formatCbor, parseBody, REQUEST_BYTES_MAX, STATEMENT_MEDIA } from './body.ts'
 import { openCredential } from './credential.ts'
-import { loggingOptions, logAnswer, requestIdOf } from './logging.ts'
+import { loggingOptions, logAnswer, noteRefusal, requestIdOf } from './logging.ts'
 import { openapi, pathOf } from './openapi.ts'
 import type { Allowed, Handler, HttpParts } from './parts.ts'
 import { type Problem, problem, problemOf, retryAfterS } from './problem.ts'
@@ -56,17 +56,13 @@ const PROBES: ReadonlySet<RouteName> = new Set([...HEALTH, 'metrics'])
 
 const PROBLEM_TYPE = 'application/problem+json'
 
-/** With which code a request was refused, for its line in the log. */
-const refusedWith = new WeakMap<FastifyRequest, string>()
-
 function sendProblem(
   parts: HttpParts,
   request: FastifyRequest,
   reply: FastifyReply,
   document: Problem,
 ): FastifyReply {
-  refusedWith.set(request, document.code)
-  parts.metrics.refusals.inc({ code: document.code })
+  noteRefusal(parts, request, document.code)
   const after = retryAfterS(document.code)
   if (after !== undefined) reply.header('retry-after', String(after))
   if (document.status === 401) reply.header('www-authenticate', 'TrustWarden')
@@ -290,7 +286,7 @@ export function buildApp(parts: HttpParts): FastifyInstance {
   })
   app.addHook('onResponse', async (request, reply) => {
     const isProbe = probePaths.has(request.routeOptions.url ?? '')
-    logAnswer(request, reply, refusedWith.get(request), isProbe)
+    logAnswer(request, reply, isProbe)
   })
   for (const name of Object.keys(ROUTES) as RouteName[]) {
     if (name === 'hashTile' || name === 'entryBundle') continue

@@ -64,18 +64,26 @@ function bytesOf(header: unknown): number {
   return /^\d{1,15}$/.test(String(header)) ? Number(header) : 0
 }
 
+/** With which code a request was refused, for its line in the log. */
+const refusedWith = new WeakMap<FastifyRequest, string>()
+
+/** Counts the refusal of a whole request, and keeps its code for the request's line. */
+export function noteRefusal(
+  { metrics }: Pick<HttpParts, 'metrics'>,
+  request: FastifyRequest,
+  code: string,
+): void {
+  refusedWith.set(request, code)
+  metrics.refusals.inc({ code })
+}
+
 /**
  * Writes the one line of a request: the pattern of its route and never its URL, which names agents and events.
  *
- * @param code - That of the problem document, if it was answered with one.
  * @param isProbe - Whether it only asks how the service is: those come every few seconds.
  */
-export function logAnswer(
-  request: FastifyRequest,
-  reply: FastifyReply,
-  code: string | undefined,
-  isProbe: boolean,
-): void {
+export function logAnswer(request: FastifyRequest, reply: FastifyReply, isProbe: boolean): void {
+  const code = refusedWith.get(request)
   const line = {
     method: request.method,
     route: request.routeOptions.url ?? 'unknown',

@@ -13,6 +13,7 @@ import { isErrorCode, ServiceError } from '../errors.ts'
 import type { SubmitResult } from '../ledger/log.ts'
 import { type BodyValue, readStatements, readSubmitted, type Submitted } from './body.ts'
 import { lineageOf } from './lineage.ts'
+import { noteRefusal } from './logging.ts'
 import { outcomeWord } from './outcome.ts'
 import type { Allowed, HttpParts } from './parts.ts'
 import { problemOf } from './problem.ts'
@@ -154,6 +155,7 @@ export async function agents(parts: HttpParts, { request, reply }: Allowed): Pro
   const receipt = receiptObject(result.receipt)
   if (result.kind === 'agent.refuse') {
     const document = problemOf(refusal(outcomeWord(result.outcome)))
+    noteRefusal(parts, request, document.code)
     reply.code(document.status).type('application/problem+json')
     const { index } = result
     return {

@@ -151,6 +151,30 @@ describe('the log of the process', () => {
     expect(opened.logged()).not.toContain(secret)
   })
 
+  test('says with which code an issuance was refused, recorded as the refusal is', async () => {
+    await open()
+    const { owner } = opened
+    const { agent } = await owner.issue('finance/bot/inst-00001')
+    const before = lines().length
+    const scope = ['write:everything']
+    const { reply } = await agent.issue('finance/bot/rogue/inst-00001', { scope })
+    expect([reply.status, codeOfReply(reply)]).toEqual([403, 'scope_not_contained'])
+    expect(reply.json()).toHaveProperty('receipt')
+    expect(lines().slice(before)).toEqual([
+      expect.objectContaining({
+        route: '/logs/main/v1/agents',
+        status: 403,
+        code: 'scope_not_contained',
+      }),
+    ])
+    expect(await sample('trustwarden_refusals_total{code="scope_not_contained"}')).toBe(1)
+    expect(
+      await sample(
+        'trustwarden_statements_total{kind="agent.refuse",result="scope_not_contained"}',
+      ),
+    ).toBe(1)
+  })
+
   test('takes a caller’s request id only if it is short and printable, and gives it back everywhere', async () => {
     await open()
     const idOf = async (given: string | undefined) => {
