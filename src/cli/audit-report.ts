@@ -5,8 +5,8 @@ import { printable } from '@trustwarden/proofs'
 import type { AuditDifference } from '../ledger/audit-difference.ts'
 import type { EntriesReport } from '../ledger/audit-entries.ts'
 
-/** Where the entries came from. */
-export type AuditedFrom = 'url' | 'data'
+/** Policies that were fetched from outside, null if none are shown; or that the entries came from the operator's disk. */
+export type PoliciesSeen = number | null | 'data'
 
 /** A difference in one line. What a log says of itself may be in it, and anything in that. */
 export function describeDifference({ check, index, message }: AuditDifference): string {
@@ -15,7 +15,7 @@ export function describeDifference({ check, index, message }: AuditDifference): 
 }
 
 /** The report in plain text. */
-export function describeEntries(report: EntriesReport, from: AuditedFrom): string {
+export function describeEntries(report: EntriesReport, policies: PoliciesSeen): string {
   const { size, origin, entries, tiles, signatures, unverified, replayed } = report
   const range = `entries ${report.from} to ${report.to - 1} of ${origin}`
   const counts = `${entries} entries, ${tiles} tiles, ${signatures} signatures`
@@ -35,12 +35,23 @@ export function describeEntries(report: EntriesReport, from: AuditedFrom): strin
       : [
           'not checked: outcomes, and links to entries before the range (an audit from entry 0 does)',
         ]),
-    from === 'url'
-      ? 'not seen from outside: disclosures, policies, stored folds, earlier heads, batch and head records (audit --data)'
-      : 'not read: disclosures, policies, stored folds, earlier heads, batch and head records (audit --data without a range)',
+    ...(typeof policies === 'number'
+      ? [
+          `  policies: ${policies}, each fetched, of its digest and revision, loaded, and denying where nothing is known`,
+        ]
+      : []),
+    unseen(policies),
     'not shown by any one view: that others see the same log; keep its checkpoint and compare (--save, --since)',
   ]
   return `${lines.join('\n')}\n`
+}
+
+function unseen(policies: PoliciesSeen): string {
+  const stored = 'stored folds, earlier heads, batch and head records'
+  if (policies === 'data')
+    return `not read: disclosures, policies, ${stored} (audit --data without a range)`
+  const hidden = policies === null ? ', policies' : ''
+  return `not seen from outside: disclosures, so that no decision is computed again${hidden}, ${stored} (audit --data)`
 }
 
 function unshown(count: number): string {

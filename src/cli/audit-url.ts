@@ -28,6 +28,7 @@ import { auditEntries, type EntriesReport, type EntrySource } from '../ledger/au
 import { VerifyPool } from '../ledger/verify-pool.ts'
 import { keylessRules } from '../offline.ts'
 import { adviceFor } from './advice.ts'
+import { RangePolicies } from './audit-policies.ts'
 import { rangeOf } from './audit-range.ts'
 import { describeDifference, describeEntries } from './audit-report.ts'
 import { type Call, type ExitCode, type Io, UsageError } from './command.ts'
@@ -58,6 +59,12 @@ const FINDINGS: ReadonlyMap<TrustWardenErrorCode, AuditCheck> = new Map([
   ['log_forked', 'forked'],
 ])
 
+/** What an audit from outside found. */
+interface UrlReport extends EntriesReport {
+  /** Policies that the range activates, fetched and loaded; null if they are not shown, or the range does not hold. */
+  readonly policies: number | null
+}
+
 interface Session {
   readonly client: TrustWarden
   readonly reader: Reader
@@ -80,7 +87,7 @@ export async function auditUrl(call: Call, io: Io): Promise<ExitCode> {
     if (since !== undefined) await named(() => checkSince(session, since))
     const report = await auditSession(call, session, range, io)
     const out = since === undefined ? report : { ...report, since: since.size }
-    io.out(call.has('json') ? `${JSON.stringify(out)}\n` : describeEntries(report, 'url'))
+    io.out(call.has('json') ? `${JSON.stringify(out)}\n` : describeEntries(report, report.policies))
     if (!report.ok) return 1
     const save = call.optional('save')
     if (save !== undefined) saveCheckpoint(save, session.note)
@@ -172,17 +179,18 @@ async function auditSession(
   { client, reader, head }: Session,
   range: { readonly from: number; readonly to: number },
   io: Io,
-): Promise<EntriesReport> {
+): Promise<UrlReport> {
   const { genesis, trust, origin } = client
   const rules = keylessRules(genesis)
   const progress = startProgress(io, 'audit')
   const verifier = new VerifyPool()
   // What was asked for ahead and is not needed any more would keep the process from ending.
   const stop = new AbortController()
+  const policies = new RangePolicies(range)
   try {
-    return await withScratch(call, (scratch) =>
+    const report = await withScratch(call, (scratch) =>
       auditEntries({
-        source: sourceOf(reader, head, stop.signal),
+        source: sourceOf(reader, head, policies, stop.signal),
         head,
         genesis,
         genesisHash: trustFor(trust, origin).anchor.genesisHash,
@@ -195,6 +203,7 @@ async function auditSession(
         onProgress: (done, total) => progress.update(done, total),
       }),
     )
+    return report.ok ? await withPolicies(report, policies, reader) : { ...report, policies: null }
   } finally {
     stop.abort()
     progress.end()
@@ -202,11 +211,34 @@ async function auditSession(
   }
 }
 
-function sourceOf(reader: Reader, head: Head, signal: AbortSignal): EntrySource {
+/** What is found of the policies, once the entries that name them hold. */
+async function withPolicies(
+  report: EntriesReport,
+  policies: RangePolicies,
+  reader: Reader,
+): Promise<UrlReport> {
+  try {
+    return { ...report, policies: (await policies.check(reader)) ?? null }
+  } catch (error) {
+    if (!(error instanceof Difference)) throw error
+    return { ...report, ok: false, policies: null, difference: error.difference }
+  }
+}
+
+function sourceOf(
+  reader: Reader,
+  head: Head,
+  policies: RangePolicies,
+  signal: AbortSignal,
+): EntrySource {
   const options = { signal }
   return {
     readBundle: (index, width) =>
-      named(() => reader.bundle(index, index * TILE_WIDTH + width, options)),
+      named(async () => {
+        const entries = await reader.bundle(index, index * TILE_WIDTH + width, options)
+        policies.note(index * TILE_WIDTH, entries)
+        return entries
+      }),
     readTile: (level, index, width) => named(() => reader.tile(level, index, width, options)),
     readRangeProof: (start, end) => named(() => reader.rangeProof(start, end, head.size, options)),
     findIssuance: (instance) =>

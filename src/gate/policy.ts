@@ -33,7 +33,7 @@ import { checkWindow } from '../ledger/window.ts'
 import type { LoadedPolicy } from './policies.ts'
 
 /** Kind of the entries that choose the policy (FORMAT §6). */
-const ACTIVATE_KIND = 'policy.activate'
+export const ACTIVATE_KIND = 'policy.activate'
 
 /** What the ledger makes of one signature of a proposal. */
 type ProposalRule = (

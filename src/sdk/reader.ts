@@ -19,6 +19,7 @@ import {
   type Range,
   RANGE_BYTES_MAX,
   TILE_WIDTH,
+  toBase64url,
   verifyInclusion,
 } from '@trustwarden/proofs'
 import { type ChainEntry, readChain } from './chain.ts'
@@ -89,6 +90,19 @@ export class Reader {
     )
     const bytes = await this.client.readBytes(this.#signer, `/${path}`, options)
     return inSdkWords('answer_malformed', path, () => decodeBundle(bytes, width))
+  }
+
+  /**
+   * Reads a pinned attachment, a policy (FORMAT §4.4).
+   *
+   * @param digest - Its SHA-256, base64url.
+   * @throws TrustWardenError `answer_malformed` for bytes of another digest; `not_found`; and as a read.
+   */
+  async pinned(digest: string, options: CallOptions = {}): Promise<Uint8Array> {
+    const path = `/v1/pinned/${encodeURIComponent(digest)}`
+    const bytes = await this.client.readBytes(this.#signer, path, options)
+    if (toBase64url(this.client.primitives.sha256(bytes)) === digest) return bytes
+    throw new TrustWardenError('answer_malformed', `${path}: not the bytes of this digest`)
   }
 
   /**

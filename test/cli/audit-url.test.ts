@@ -159,7 +159,8 @@ describe('of a sound log', () => {
     expect([ended.code, ended.err]).toEqual([0, ''])
     expect(ended.out).toContain(`holds: entries 0 to ${size - 1} of ${ORIGIN}`)
     expect(ended.out).toContain('register was run again over every entry')
-    expect(ended.out).toContain('not seen from outside: disclosures')
+    expect(ended.out).toContain('policies: 1, each fetched, of its digest and revision, loaded')
+    expect(ended.out).toContain('not seen from outside: disclosures, so that no decision')
     const json = JSON.parse((await auditAt(url, '--json')).out) as Record<string, unknown>
     expect(json).toEqual({
       ok: true,
@@ -172,6 +173,7 @@ describe('of a sound log', () => {
       tiles: 4,
       signatures: size,
       unverified: 0,
+      policies: 1,
     })
     // Every bundle and tile once, by its C2SP path.
     const tiles = proxy.seen.map((one) => one.path).filter((path) => path.includes('/tile/'))
@@ -192,13 +194,15 @@ describe('of a sound log', () => {
         entries: to - from,
         signatures: to - from,
         unverified: 0,
+        policies: 0,
       })
     }
     const told = await auditAt(url, '--from', '300')
     expect(told.out).toContain('a range proof shows that none is left out')
     expect(told.out).toContain('not checked: outcomes')
     const begin = await auditAt(url, '--json', '--to', '300')
-    expect(JSON.parse(begin.out)).toMatchObject({ ok: true, replayed: true, entries: 300 })
+    const beginning = { ok: true, replayed: true, entries: 300, policies: 1 }
+    expect(JSON.parse(begin.out)).toMatchObject(beginning)
   })
 
   test('keeps its checkpoint, goes on from an earlier one, and leaves no scratch behind', async () => {
@@ -232,6 +236,40 @@ describe('of a sound log', () => {
 })
 
 describe('finds', () => {
+  const isPolicy = (path: string): boolean => path.includes('/v1/pinned/')
+  const ofPolicy =
+    (body: (body: string) => string, status = 200): Script =>
+    async (seen, forward) => {
+      const reply = await forward()
+      return isPolicy(seen.path) ? { ...reply, status, body: body(reply.body) } : reply
+    }
+  const problem = (code: string, status: number) => () =>
+    JSON.stringify({ type: 'about:blank', title: code, status, code })
+
+  test('a policy that is not there, or of another digest, at the entry that activates it', async () => {
+    expect(await found(ofPolicy(problem('not_found', 404), 404))).toEqual(['pinned', 3])
+    expect(await found(ofPolicy((body) => `${body}x`))).toEqual(['pinned', 3])
+    expect(
+      await found(
+        ofPolicy(() => ''),
+        '--to',
+        '300',
+      ),
+    ).toEqual(['pinned', 3])
+    // Where it is another entry's, or not shown, nothing is found.
+    proxy.script = ofPolicy(problem('role_forbidden', 403), 403)
+    const hidden = await auditAt(url, '--json')
+    expect(JSON.parse(hidden.out)).toMatchObject({ ok: true, policies: null })
+    expect((await auditAt(url)).out).toContain('computed again, policies, stored folds')
+    proxy.script = ofPolicy(() => '')
+    const later = await auditAt(url, '--json', '--from', '4')
+    expect(JSON.parse(later.out)).toMatchObject({ ok: true, policies: 0 })
+    // The entry that lies is named before what it names.
+    expect(
+      await found(tamper('/tile/0/001', (body) => `${body.slice(0, 9)}x${body.slice(10)}`)),
+    ).toEqual(['tile', expect.any(Number)])
+  })
+
   test('a flipped bit, by the tile that does not hold it', async () => {
     const flip = inBundle(256, (entries) =>
       entries.with(44, resigned(entries[44] ?? new Uint8Array(0))),

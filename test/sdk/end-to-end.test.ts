@@ -3,6 +3,7 @@
  * refusal, evidence. Method: the service as a process of its own, made by the real CLI; owner, agents, operator and
  * auditor as clients over HTTP; the evidence verified by the kit.
  */
+import { createHash } from 'node:crypto'
 import { mkdtempSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,6 +14,7 @@ import {
   parseTrust,
   utf8Encode,
   verifyEvidence,
+  toBase64url,
 } from '@trustwarden/proofs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { encodePolicy } from '../../src/gate/policy-pack.ts'
@@ -302,6 +304,17 @@ describe('people', () => {
     expect((await codeOf(listed(reader.chain(nobody)))).code).toBe('not_found')
     const asOwner = new Reader(client, owner.as('owner'))
     expect((await codeOf(listed(asOwner.chain(nobody)))).code).toBe('role_forbidden')
+  })
+
+  test('a pinned policy is read by its digest', async () => {
+    const digest = toBase64url(client.genesis.policy)
+    const reader = new Reader(client, operator.as('operator'))
+    const pack = await reader.pinned(digest)
+    expect(toBase64url(new Uint8Array(createHash('sha256').update(pack).digest()))).toBe(digest)
+    const other = toBase64url(new Uint8Array(32))
+    expect((await codeOf(reader.pinned(other))).code).toBe('not_found')
+    const asOwner = new Reader(client, owner.as('owner'))
+    expect((await codeOf(asOwner.pinned(digest))).code).toBe('role_forbidden')
   })
 
   test('who is not enrolled reads nothing; an owner reads its own agents alone', async () => {

@@ -31,7 +31,7 @@ import { signerFromPrivateKey } from '../../src/crypto.ts'
 
 /** Tiles and bundles are bytes: their bodies are strings of one character a byte. */
 export function encodingOf(path: string): 'latin1' | 'utf8' {
-  return path.includes('/tile/') ? 'latin1' : 'utf8'
+  return /\/tile\/|\/pinned\//.test(path) ? 'latin1' : 'utf8'
 }
 
 /** A request as it came in. */
