@@ -14,7 +14,9 @@ import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:f
 import { dirname, join } from 'node:path'
 import {
   bundleHash,
+  checkEnd,
   compareBytes,
+  formatTrust,
   type Genesis,
   type Hash,
   leafHash,
@@ -35,6 +37,7 @@ import {
   descriptionPath,
   type Paths,
   readDescription,
+  trustPath,
 } from './directory.ts'
 import { dueErasures, expectedDisclosures } from './ledger/disclosures.ts'
 import { LedgerError } from './ledger/errors.ts'
@@ -104,6 +107,7 @@ export async function restoreLog(options: RestoreOptions): Promise<RestoreReport
   const leaves = await prove({ source, from: edge, head, recorded, onProgress })
   const genesis = await openGenesis(leaves, trustFor(trust, head.origin).anchor)
   const { origin } = genesis
+  const known = trustBeside(trust, genesis)
   const partial = `${to}.partial`
   await removePartial(partial)
   mkdirSync(partial, { recursive: true, mode: 0o700 })
@@ -120,12 +124,27 @@ export async function restoreLog(options: RestoreOptions): Promise<RestoreReport
   writeFileSync(descriptionPath(partial), text, { ...file, mode: 0o600 })
   const anchor = anchorOf(genesis, trustFor(trust, origin).anchor.genesisHash)
   writeFileSync(anchorPath(partial), `${anchor}\n`, { ...file, mode: 0o644 })
+  if (known !== undefined) writeFileSync(trustPath(partial), known, { ...file, mode: 0o644 })
   rmSync(join(partial, MARKER))
   await syncDirectory(partial)
   // On disk: a whole data directory under another name. After the rename, once synced, it is the one that was asked for.
   renameSync(partial, to)
   await syncDirectory(dirname(to))
   return { ...report, origin, anchor, root: head.root }
+}
+
+/**
+ * The trust file beside the data, as the trust that was given knows the log: its later keys, until a start derives them from
+ * the entries; and where a predecessor ended, which is in no backup. Undefined where the anchor says all.
+ *
+ * @throws {ProofError} `trust_mismatch` if the predecessor ended at another head than genesis says
+ */
+function trustBeside(trust: Trust, { origin, predecessor }: Genesis): string | undefined {
+  const own = trustFor(trust, origin)
+  const before = trust.logs.filter((log) => log.origin === predecessor?.origin && log.end)
+  for (const log of before) if (predecessor !== null) checkEnd(log, predecessor)
+  const isPlain = before.length === 0 && own.keys.length === 1
+  return isPlain ? undefined : formatTrust(nativePrimitives, { logs: [...before, own] })
 }
 
 interface ProveTail {

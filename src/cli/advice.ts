@@ -45,6 +45,9 @@ const ADVICE: Readonly<Record<string, string>> = {
     '--as says under which role the key signs: reader, operator or owner; an operator enrols a reader by "trustwarden enroll reader PUB"',
   credential_missing:
     'this log is not open to read: give --key KEY, of an enrolled reader or operator',
+  key_unknown:
+    'if the log key was rotated give the trust file of now by --trust: "trustwarden trust update --trust T --url URL ' +
+    '--out FILE" makes it, and "trustwarden trust show --data DIR" prints it where the log lies',
   certificate_untrusted: 'if it is of a private authority give --ca FILE',
   tls_key_mismatch: '--tls-cert and --tls-key name the two files of one pair',
   tls_chain_broken: 'the certificate comes first, then the one that issued it, and so on',

@@ -132,7 +132,8 @@ function nextStep(
   head: string,
   recorded: RecordedHead | undefined,
 ): string {
-  const accept = `trustwarden serve --data ${to} --accept-head ${size}:${toBase64(root)}`
+  const at = `--data ${to}${head === `${to}.head` ? '' : ` --head ${head}`}`
+  const accept = `trustwarden serve ${at} --accept-head ${size}:${toBase64(root)}`
   if (recorded === undefined)
     return (
       `There is no head record at ${head}. Put it back, or name where it lies by --head. If it is lost: take size and root of\n` +
@@ -142,7 +143,7 @@ function nextStep(
   if (recorded.size > size)
     return (
       `The head record says ${recorded.size}: ${recorded.size - size} acknowledged entries are missing, and a start is ` +
-      `refused until they are there:\n  trustwarden recover --data ${to} --from MIRROR\n`
+      `refused until they are there:\n  trustwarden recover ${at} --from MIRROR\n`
     )
   if (recorded.size === size) return 'It ends where the head record ends: a start takes it.\n'
   return `The head record at ${head} says ${recorded.size} and is older than the backup. Put its newest copy back, or:\n  ${accept}\n`

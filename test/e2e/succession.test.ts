@@ -4,7 +4,7 @@
  * either log holds up to where each is the log. Method: the real CLI and service; the old data is deleted, a checkpoint and the
  * head record survive.
  */
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { AgentIdentity, PersonKey, TrustWarden } from 'trustwarden'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -140,4 +140,23 @@ test('evidence of the old log holds up to the named head, of the new one after',
   )
   const updated = ['trust', 'update', '--trust', old.anchor, '--successor', next.anchor]
   expect(runCli([...updated, '--url', service.url])).toBe(readFileSync(trust, 'utf8'))
+})
+
+test('a backup of the new log comes back with the trust in both, given by who restores it', async () => {
+  const trust = readFileSync(join(next.data, 'trust.json'), 'utf8')
+  const by = ['--url', service?.url ?? '', '--key', next.operator, '--as', 'operator']
+  writeFileSync(path('both.json'), trust)
+  runCli(['backup', '--to', path('backup'), '--trust', path('both.json'), ...by])
+  const restore = (to: string, given: string): void =>
+    void runCli(['restore', '--from', path('backup'), '--to', path(to), '--trust', given])
+  restore('back', path('both.json'))
+  expect(runCli(['trust', 'show', '--data', path('back')])).toBe(trust)
+  const log = { ...next, data: path('back'), head: path('back.head') }
+  renameSync(next.head, log.head)
+  await service?.stop()
+  const flags = ['--keys', next.keys, '--head', log.head]
+  service = await startService(log, { flags })
+  expect(runCli(['trust', 'show', '--data', path('back')])).toBe(trust)
+  restore('alone', next.anchor)
+  expect(runCli(['trust', 'show', '--data', path('alone')]).trim()).toBe(next.anchor)
 })
