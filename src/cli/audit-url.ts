@@ -14,13 +14,7 @@ import {
   trustFor,
   verifyConsistency,
 } from '@trustwarden/proofs'
-import {
-  PersonKey,
-  Reader,
-  TrustWarden,
-  TrustWardenError,
-  type TrustWardenErrorCode,
-} from 'trustwarden'
+import { Reader, TrustWarden, TrustWardenError, type TrustWardenErrorCode } from 'trustwarden'
 import { ALL_FOLDS } from '../build.ts'
 import { nativePrimitives } from '../crypto.ts'
 import { type AuditCheck, Difference } from '../ledger/audit-difference.ts'
@@ -33,7 +27,7 @@ import { rangeOf } from './audit-range.ts'
 import { describeDifference, describeEntries } from './audit-report.ts'
 import { type Call, type ExitCode, type Io, UsageError } from './command.ts'
 import { readTrust } from './people.ts'
-import { givenPassphrase } from './passphrase.ts'
+import { openPersonKey } from './passphrase.ts'
 import { startProgress } from './progress.ts'
 import { withScratch } from './scratch.ts'
 
@@ -125,7 +119,7 @@ async function connect(call: Call): Promise<Session> {
   const role = call.optional('as') ?? 'reader'
   if (role !== 'reader' && role !== 'operator')
     throw new UsageError(`--as is "${role}", reader or operator is needed`)
-  const key = keyFile === undefined ? undefined : PersonKey.fromFile(keyFile, givenPassphrase(call))
+  const key = keyFile === undefined ? undefined : await openPersonKey(call, keyFile)
   const ca = call.optional('ca')
   const client = await TrustWarden.connect({
     url: call.required('url'),

@@ -1,8 +1,10 @@
 /**
  * @module Where a passphrase comes from: a file, an open descriptor, or a question on the terminal.
  */
+import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { Writable } from 'node:stream'
+import { PersonKey } from 'trustwarden'
 import { readPassphrase } from '../keys.ts'
 import { type Call, type Io, UsageError } from './command.ts'
 
@@ -42,23 +44,50 @@ export async function readNewPassphrase(
     throw new UsageError(
       `the key needs a passphrase: --passphrase-file F or --passphrase-fd N (or --${plainSwitch})`,
     )
-  const first = await ask(io, 'passphrase for the new key: ')
-  const second = await ask(io, 'the same again: ')
+  const first = await ask('passphrase for the new key: ')
+  const second = await ask('the same again: ')
   if (first !== second) throw new UsageError('the two passphrases differ')
   if (first.length === 0) throw new UsageError('the passphrase is empty')
   return first
 }
 
-/** A line from the terminal that is not echoed. */
-function ask(io: Io, question: string): Promise<string> {
-  io.err(question)
+/**
+ * The key of a person that the call names. One that is encrypted, with no passphrase given, is asked for at the terminal.
+ *
+ * @throws UsageError if there is no terminal either
+ * @throws TrustWardenError `key_invalid`
+ */
+export async function openPersonKey(call: Call, path: string): Promise<PersonKey> {
+  const given = givenPassphrase(call)
+  if (given !== undefined || !isEncrypted(path)) return PersonKey.fromFile(path, given)
+  if (!process.stderr.isTTY || !process.stdin.isTTY)
+    throw new UsageError(`${path} is encrypted: --passphrase-file F or --passphrase-fd N is needed`)
+  return PersonKey.fromFile(path, await ask(`passphrase of ${path}: `))
+}
+
+/** Whether a file is a private key under a passphrase; what cannot be read is for whoever opens it to say. */
+function isEncrypted(path: string): boolean {
+  try {
+    return readFileSync(path, 'latin1').startsWith('-----BEGIN ENCRYPTED PRIVATE KEY-----')
+  } catch {
+    return false
+  }
+}
+
+/** A line from the terminal that is not echoed. @throws UsageError if there is none: the end of input, or an interrupt */
+function ask(question: string): Promise<string> {
+  process.stderr.write(question)
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() })
   const lines = createInterface({ input: process.stdin, output: silent, terminal: true })
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
+    lines.once('close', () => {
+      process.stderr.write('\n')
+      // Does nothing once there is an answer.
+      reject(new UsageError('no passphrase was given'))
+    })
     lines.question('', (answer) => {
-      lines.close()
-      io.err('\n')
       resolve(answer)
+      lines.close()
     })
   })
 }

@@ -15,7 +15,7 @@ import {
   erase as eraseEntries,
   formatReceipt,
   joinProposal,
-  PersonKey,
+  type PersonKey,
   type Registered,
   Reader,
   revoke as revokeTarget,
@@ -24,7 +24,7 @@ import {
 import { encodePublicKey } from '../crypto.ts'
 import { readPublicKeyFile } from '../keys.ts'
 import { type Call, type Command, type ExitCode, type Io, readCall, UsageError } from './command.ts'
-import { givenPassphrase } from './passphrase.ts'
+import { openPersonKey } from './passphrase.ts'
 
 /** Flags of every command that signs, a request or a statement. */
 export const COMMON = ['url', 'ca', 'trust', 'key', 'passphrase-file', 'passphrase-fd'] as const
@@ -48,7 +48,7 @@ export function readTrust(text: string): string {
 
 /** Connects with the key that the call names. */
 export async function connect(call: Call): Promise<Session> {
-  const key = PersonKey.fromFile(call.required('key'), givenPassphrase(call))
+  const key = await openPersonKey(call, call.required('key'))
   const ca = call.optional('ca')
   const client = await TrustWarden.connect({
     url: call.required('url'),
