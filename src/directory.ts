@@ -92,7 +92,8 @@ export function readDescription(data: string): LogDescription {
   const path = descriptionPath(data)
   if (!existsSync(path))
     throw new DirectoryError(
-      `there is no log in ${data}: "trustwarden init --data ${data} …" makes one`,
+      `there is no log in ${data}: "trustwarden restore --to ${data} …" brings one back from a backup, ` +
+        `"trustwarden init --data ${data} …" makes a new one`,
     )
   const value = parse(path)
   const { origin, trust_domain: trustDomain, development } = value

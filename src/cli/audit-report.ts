@@ -51,7 +51,7 @@ function unseen(policies: PoliciesSeen): string {
   if (policies === 'data')
     return `not read: disclosures, policies, ${stored} (audit --data without a range)`
   const hidden = policies === null ? ', policies' : ''
-  return `not seen from outside: disclosures, so that no decision is computed again${hidden}, ${stored} (audit --data)`
+  return `not seen from outside: disclosures (so no decision is computed again)${hidden}, ${stored} (audit --data)`
 }
 
 function unshown(count: number): string {

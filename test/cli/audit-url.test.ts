@@ -160,7 +160,7 @@ describe('of a sound log', () => {
     expect(ended.out).toContain(`holds: entries 0 to ${size - 1} of ${ORIGIN}`)
     expect(ended.out).toContain('register was run again over every entry')
     expect(ended.out).toContain('policies: 1, each fetched, of its digest and revision, loaded')
-    expect(ended.out).toContain('not seen from outside: disclosures, so that no decision')
+    expect(ended.out).toContain('not seen from outside: disclosures (so no decision')
     const json = JSON.parse((await auditAt(url, '--json')).out) as Record<string, unknown>
     expect(json).toEqual({
       ok: true,
@@ -260,7 +260,7 @@ describe('finds', () => {
     proxy.script = ofPolicy(problem('role_forbidden', 403), 403)
     const hidden = await auditAt(url, '--json')
     expect(JSON.parse(hidden.out)).toMatchObject({ ok: true, policies: null })
-    expect((await auditAt(url)).out).toContain('computed again, policies, stored folds')
+    expect((await auditAt(url)).out).toContain('computed again), policies, stored folds')
     proxy.script = ofPolicy(() => '')
     const later = await auditAt(url, '--json', '--from', '4')
     expect(JSON.parse(later.out)).toMatchObject({ ok: true, policies: 0 })

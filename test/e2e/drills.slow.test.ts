@@ -5,6 +5,7 @@
  * the log that comes back.
  */
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { X509Certificate } from 'node:crypto'
 import {
   closeSync,
   cpSync,
@@ -19,10 +20,12 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { connect } from 'node:tls'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { isAcknowledged, Load, Speaker, submitAll } from '../support/load.ts'
 import { cleanEnvironment, type LogDirectory, makeLog, removeLog } from '../support/service.ts'
+import { makeAuthority, writePair } from '../support/tls-files.ts'
 import { Auditor, httpSource } from './auditor.ts'
 
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 120_000 })
@@ -298,6 +301,51 @@ test('data and head record were restored together: nothing was registered since,
   })
 })
 
+test('the certificate is wrong, while it runs and at a start', async () => {
+  const { shown, typed } = section('The certificate is wrong')
+  const [replace = '', restart = ''] = typed
+  await stop()
+  const authority = await makeAuthority()
+  const files = { cert: join(log.root, 'tls.crt'), key: join(log.root, 'tls.key') }
+  writeFileSync(join(log.root, 'ca.crt'), authority.pem)
+  Object.assign(environment, { CERT: files.cert, CERT_KEY: files.key })
+  environment['NODE_EXTRA_CA_CERTS'] = join(log.root, 'ca.crt')
+  const right = await authority.issue()
+  const expired = await authority.issue({ from: -90, days: -1 })
+  // At a start, each of what the manual names that a pair can be.
+  for (const pair of [{ ...right, key: expired.key }, expired, { ...right, cert: right.key }]) {
+    writePair(files, pair)
+    expectShown(await refusal(restart), shown[0])
+  }
+  writePair(files, right)
+  const service = await start(restart)
+  expect(service.url).toMatch(/^https:/)
+  const served = (): Promise<string> => serialServed(service.url)
+  const serialOf = ({ cert }: { readonly cert: string }) => new X509Certificate(cert).serialNumber
+  expect(await served()).toBe(serialOf(right))
+  // While it runs: what was there is served on.
+  writePair(files, expired)
+  await vi.waitFor(() => expectShown(service.printed(), shown[0]), 10_000)
+  expect(await served()).toBe(serialOf(right))
+  const next = await authority.issue()
+  writePair({ cert: `${files.cert}.new`, key: `${files.key}.new` }, next)
+  await follow(replace)
+  await vi.waitFor(async () => expect(await served()).toBe(serialOf(next)), 10_000)
+  copy('backup')
+})
+
+/** Serial number of the certificate that a listener shows. */
+function serialServed(url: string): Promise<string> {
+  const { hostname: host, port } = new URL(url)
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host, port: Number(port), rejectUnauthorized: false }, () => {
+      resolve(socket.getPeerCertificate().serialNumber)
+      socket.destroy()
+    })
+    socket.once('error', reject)
+  })
+}
+
 test('the clock is wrong, while it runs and at a start', async () => {
   const { shown, typed } = section('The clock is wrong')
   const [whileRunning, atStart] = shown
@@ -389,6 +437,14 @@ describe.skipIf(!canMount())(
 
     test('the process ends, and goes on when there is room', async () => {
       const { shown, typed } = section('A disk is full')
+      const [low, ended, refused] = shown
+      environment['TRUSTWARDEN_FREE_SPACE_FLOOR'] = '1TiB'
+      const short = await start()
+      expectShown(await (await fetch(`${short.url}/readyz`)).text(), low)
+      const [one] = await submitAll(short.url, [load.speaker.report(load.agent, null)])
+      expect(JSON.stringify(one)).toContain('disk_low')
+      await stop()
+      environment['TRUSTWARDEN_FREE_SPACE_FLOOR'] = '0'
       const service = await start()
       const filler = openSync(join(disk, 'filler'), 'w')
       for (;;) {
@@ -401,9 +457,9 @@ describe.skipIf(!canMount())(
       await load.ended()
       expect(await service.stop()).toBe(1)
       running = undefined
-      expectShown(service.printed(), shown[0])
+      expectShown(service.printed(), ended)
       const onFull = await serve(SERVE)
-      if (typeof onFull === 'string') expectShown(onFull, shown[1])
+      if (typeof onFull === 'string') expectShown(onFull, refused)
       else await onFull.stop('SIGKILL')
       rmSync(join(disk, 'filler'))
       await follow(typed[0] ?? '')
