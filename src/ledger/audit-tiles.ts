@@ -4,7 +4,7 @@
  */
 import type { Hash } from '@trustwarden/proofs'
 import { nativePrimitives } from '../crypto.ts'
-import { hashAt, nodeHasher, tileRows, topOf } from '../merkle/tiles.ts'
+import { hashAt, tileRows, topOf } from '../merkle/tiles.ts'
 import { HASH_LENGTH, TILE_WIDTH, tileWidth } from '../merkle/tree-math.ts'
 import { Difference, differ } from './audit-difference.ts'
 
@@ -17,8 +17,6 @@ interface Slice {
   readonly first: number
   readonly hashes: Hash[]
 }
-
-const hashNode = nodeHasher(nativePrimitives)
 
 /** Takes the leaf hashes of a range in order. It keeps at most one tile of each level. */
 export class TileComparison {
@@ -67,7 +65,7 @@ export class TileComparison {
     this.#levels[level] = undefined
     const bytes = await this.#compare(level, slice)
     if (slice.first > 0) return
-    await this.take(level + 1, slice.tile, [topOf(tileRows(hashNode, bytes)).slice()])
+    await this.take(level + 1, slice.tile, [topOf(tileRows(nativePrimitives, bytes)).slice()])
   }
 
   async #compare(level: number, { tile, first, hashes }: Slice): Promise<Uint8Array> {

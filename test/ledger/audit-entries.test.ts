@@ -18,6 +18,7 @@ import { auditEntries } from '../../src/ledger/audit-entries.ts'
 import type { EntriesReport, EntrySource } from '../../src/ledger/audit-entries.ts'
 import { Edge, treeReader } from '../../src/merkle/grow.ts'
 import { Prover } from '../../src/merkle/prove.ts'
+import { tileNodes } from '../../src/merkle/tiles.ts'
 import { keylessRules } from '../../src/offline.ts'
 import { MemoryStore } from '../../src/store/memory-store.ts'
 import { outcomeOf, resultsOf } from '../support/client.ts'
@@ -69,7 +70,7 @@ function shownOf(all: readonly Uint8Array[]): Shown {
   const full = new TileMap()
   full.add(tiles)
   const reader = treeReader(edge, full)
-  const prover = new Prover(p, all.length, reader)
+  const prover = new Prover(p, all.length, tileNodes(p, all.length, reader))
   const source: EntrySource = {
     readBundle: (index, width) => Promise.resolve(all.slice(index * 256, index * 256 + width)),
     readTile: (level, index, width) =>
