@@ -34,6 +34,12 @@ const KEPT_TILES = 24_576
 /** More than any tile's index. */
 const LEVEL_STRIDE = 2 ** 46
 
+/** The upper rows of a tile of leaf hashes. */
+interface KeptTile {
+  readonly index: number
+  readonly nodes: Uint8Array
+}
+
 /** The rows above 8 leaf hashes. */
 interface Group {
   readonly tileIndex: number
@@ -46,7 +52,8 @@ export class FullTiles {
   readonly #read: (level: number, index: number) => Uint8Array | undefined
   readonly #edge: () => Edge
   readonly #whole = new Cache<number, readonly Uint8Array[]>(WHOLE_TILES)
-  readonly #kept = new Cache<number, Uint8Array>(KEPT_TILES)
+  /** By index modulo `KEPT_TILES`: a tile pushes out the one that is so many before or behind it. */
+  readonly #kept: (KeptTile | undefined)[] = []
   /** The nodes of a path in one group are asked for one after the other. */
   #group: Group | undefined
 
@@ -89,14 +96,15 @@ export class FullTiles {
   }
 
   #keptOf(index: number): Uint8Array {
-    const kept = this.#kept.get(index, () => {
-      const nodes = new Uint8Array((2 * GROUPS - 1) * HASH_LENGTH)
-      const rows = this.#rows(0, index)
-      for (let row = KEPT_ROW; row <= TILE_HEIGHT; row++)
-        nodes.set(rows[row] ?? NOTHING, keptAt(row, 0) * HASH_LENGTH)
-      return nodes
-    })
-    return kept ?? NOTHING
+    const slot = index % KEPT_TILES
+    const known = this.#kept[slot]
+    if (known?.index === index) return known.nodes
+    const nodes = new Uint8Array((2 * GROUPS - 1) * HASH_LENGTH)
+    const rows = this.#rows(0, index)
+    for (let row = KEPT_ROW; row <= TILE_HEIGHT; row++)
+      nodes.set(rows[row] ?? NOTHING, keptAt(row, 0) * HASH_LENGTH)
+    this.#kept[slot] = { index, nodes }
+    return nodes
   }
 
   #rows(level: number, index: number): readonly Uint8Array[] {

@@ -28,9 +28,6 @@ import { readRegistered } from './register.ts'
 import { CommittedView } from './state.ts'
 import { erasedSince, readSupplement } from './supplement.ts'
 
-/** Proofs that a prover makes before another takes its place: it keeps every node that it has shown. */
-const PROOFS_OF_PROVER = 256
-
 /** Decoded entries kept, for repeats: some 10 MiB where entries have the usual length. */
 const ENTRIES_CACHED = 4096
 /** Bytes of a kept entry at most: decoded, it takes several times as much. */
@@ -63,7 +60,6 @@ export class LogReader {
   #published: Published
   /** Of the size that was asked for last, for one proof at a time. */
   #prover: Prover
-  #proofsLeft = 0
 
   /** @param onDamage - Told when a read finds that what is on disk is not what was written: the log is to stop. */
   constructor(
@@ -86,7 +82,7 @@ export class LogReader {
           ? this.edge().node(position)
           : this.#guarded(() => this.#fullTiles.node(position)),
     }
-    this.#prover = new Prover(nativePrimitives, 0, this.#nodes)
+    this.#prover = this.#newProver(0, false)
   }
 
   /** Makes a head the one that everything is read under. */
@@ -268,20 +264,20 @@ export class LogReader {
    * @throws {ServiceError} `range_invalid`
    */
   prover(size: number): Prover {
+    return this.#newProver(size, true)
+  }
+
+  #newProver(size: number, keepsNodes: boolean): Prover {
     this.#checkRange(
       isUint(size) && size <= this.head().size,
       `size ${size} is not from 0 to ${this.head().size}`,
     )
-    return new Prover(nativePrimitives, size, this.#nodes)
+    return new Prover(nativePrimitives, size, this.#nodes, keepsNodes)
   }
 
   /** A prover at `size` for one proof: shared by those that ask for the same size one after the other. */
   #proverOf(size: number): Prover {
-    if (this.#prover.size !== size || this.#proofsLeft === 0) {
-      this.#prover = this.prover(size)
-      this.#proofsLeft = PROOFS_OF_PROVER
-    }
-    this.#proofsLeft--
+    if (this.#prover.size !== size) this.#prover = this.#newProver(size, false)
     return this.#prover
   }
 

@@ -26,7 +26,7 @@ interface LeafRange {
 
 /**
  * Proves against one tree size. Every node that stands in a proof is kept, so make one for each batch of proofs under one
- * head, and drop it with the batch.
+ * head, and drop it with the batch; or one that keeps none but those of the right edge, 53 at most.
  */
 export class Prover {
   /** The size of the tree that is proven against. */
@@ -34,21 +34,23 @@ export class Prover {
   private readonly p: Pick<Primitives, 'sha256'>
   private readonly source: NodeSource
   private readonly hashNode: HashNode
-  /** By height and index: nodes that stand in a proof. The same node is the same array in every proof. */
-  private readonly nodes: Map<number, Hash>[] = []
+  /** By height and index: nodes that stand in a proof, if they are kept: the same array in every proof then. */
+  private readonly nodes: Map<number, Hash>[] | undefined
   /** By first leaf: the root of the incomplete subtree from there to the end of the tree. */
   private readonly rightEdges = new Map<number, Hash>()
 
   /**
    * @param source - Gives the nodes of a tree of at least `size` leaves.
+   * @param keepsNodes - Whether the nodes of proofs are kept, for others that have them too.
    * @throws {MerkleError} `size_out_of_range` unless `size` is from 0 to 2^53 − 1.
    */
-  constructor(p: Pick<Primitives, 'sha256'>, size: number, source: NodeSource) {
+  constructor(p: Pick<Primitives, 'sha256'>, size: number, source: NodeSource, keepsNodes = true) {
     checkSize(size)
     this.p = p
     this.size = size
     this.source = source
     this.hashNode = nodeHasher(p)
+    this.nodes = keepsNodes ? [] : undefined
   }
 
   /**
@@ -147,7 +149,7 @@ export class Prover {
   /** The root over the leaves from `start` to `end`, one of RFC 9162's ranges. */
   private rangeRoot(start: number, end: number): Hash {
     const height = exactLog2(end - start)
-    if (height !== undefined) return this.keptNode({ height, index: start / (end - start) })
+    if (height !== undefined) return this.nodeOf({ height, index: start / (end - start) })
     // Only the rightmost range at each level is incomplete, so `start` alone names it.
     const known = this.rightEdges.get(start)
     if (known !== undefined) return known
@@ -161,9 +163,10 @@ export class Prover {
     return root
   }
 
-  /** A node as a copy of its own, made once: proofs outlive tiles. */
-  private keptNode(subtree: Subtree): Hash {
+  /** A node as a copy of its own, made once if it is kept: proofs outlive tiles. */
+  private nodeOf(subtree: Subtree): Hash {
     const { height, index } = subtree
+    if (this.nodes === undefined) return ownHash(this.source.node(tilePosition(subtree)))
     const ofHeight = (this.nodes[height] ??= new Map())
     let node = ofHeight.get(index)
     if (node === undefined) {
