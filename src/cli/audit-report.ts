@@ -16,7 +16,7 @@ export function describeDifference({ check, index, message }: AuditDifference): 
 
 /** The report in plain text. */
 export function describeEntries(report: EntriesReport, from: AuditedFrom): string {
-  const { size, origin, entries, tiles, signatures, unverified, replayed } = report
+  const { size, origin, entries, tiles, signatures } = report
   const range = `entries ${report.from} to ${report.to - 1} of ${origin}`
   const counts = `${entries} entries, ${tiles} tiles, ${signatures} signatures`
   if (report.difference !== undefined) {
@@ -27,20 +27,29 @@ export function describeEntries(report: EntriesReport, from: AuditedFrom): strin
   const lines = [
     `holds: ${range}, under the signed head of size ${size}`,
     `checked: ${counts}; ${root}`,
-    replayed
-      ? '  register was run again over every entry: chains, event ids, signers and outcomes are what it gives'
-      : `  links and event ids agree within the range, signers are shown by entries of the log${unshown(unverified)}`,
-    ...(replayed
-      ? []
-      : [
-          'not checked: outcomes, and links to entries before the range (an audit from entry 0 does)',
-        ]),
+    ...describeDepth(report),
     from === 'url'
       ? 'not seen from outside: disclosures, policies, stored folds, earlier heads, batch and head records (audit --data)'
       : 'not read: disclosures, policies, stored folds, earlier heads, batch and head records (audit --data without a range)',
     'not shown by any one view: that others see the same log; keep its checkpoint and compare (--save, --since)',
   ]
   return `${lines.join('\n')}\n`
+}
+
+function describeDepth({ hashesOnly, replayed, unverified }: EntriesReport): readonly string[] {
+  if (hashesOnly)
+    return [
+      '  leaf hashes, tiles, times and the links of chains agree',
+      'not checked: statements, their signatures and event ids, outcomes (an audit without --hashes does)',
+    ]
+  if (replayed)
+    return [
+      '  register was run again over every entry: chains, event ids, signers and outcomes are what it gives',
+    ]
+  return [
+    `  links and event ids agree within the range, signers are shown by entries of the log${unshown(unverified)}`,
+    'not checked: outcomes, and links to entries before the range (an audit from entry 0 does)',
+  ]
 }
 
 function unshown(count: number): string {

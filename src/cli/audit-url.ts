@@ -187,6 +187,7 @@ async function auditSession(
         genesis,
         genesisHash: trustFor(trust, origin).anchor.genesisHash,
         ...range,
+        hashesOnly: call.has('hashes'),
         handlers: rules.handlers,
         folds: ALL_FOLDS,
         principals: rules.principals,

@@ -77,6 +77,9 @@ export class TileComparison {
       'malformed',
       `${name} is ${bytes.length} bytes, not ${width * HASH_LENGTH}`,
     )
+    this.#compared++
+    const same = bytes.subarray(first * HASH_LENGTH, (first + hashes.length) * HASH_LENGTH)
+    if (Buffer.compare(Buffer.concat(hashes), same) === 0) return bytes
     for (const [at, hash] of hashes.entries()) {
       if (Buffer.compare(hashAt(bytes, first + at), hash) === 0) continue
       const covered = TILE_WIDTH ** level
@@ -84,7 +87,6 @@ export class TileComparison {
       const what = level === 0 ? 'that entry' : `the ${covered} entries from there on`
       throw new Difference('tile', `${name} does not hold the hash of ${what}`, index)
     }
-    this.#compared++
     return bytes
   }
 }

@@ -167,6 +167,7 @@ describe('of a sound log', () => {
       size,
       from: 0,
       to: size,
+      hashesOnly: false,
       replayed: true,
       entries: size,
       tiles: 4,
