@@ -104,7 +104,7 @@ async function obey({ data, depth }: AuditOrder): Promise<AuditTimes> {
     await serviceModule<typeof import('../src/ledger/verify-pool.ts')>('ledger/verify-pool')
   const root = mkdtempSync(join(tmpdir(), 'trustwarden-scratch-'))
   const log = await openOffline({ data, head: `${data}.head` })
-  const scratch = await LevelStore.create(root)
+  const scratch = await LevelStore.create(root, { durable: false })
   const verifier = depth === 'signatures' ? new VerifyPool() : trusting
   try {
     const before = process.cpuUsage()
