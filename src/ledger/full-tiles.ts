@@ -3,8 +3,9 @@
  * known already: a whole tile against the hash that the tile above has of it, up to the edge, whose root is the signed
  * one; a part of a tile that was checked once against the nodes that were kept of it.
  *
- * Of a tile of leaf hashes the rows from `KEPT_ROW` up are kept, 2 KiB: what is below is computed anew from the 8 leaf
- * hashes around the one that is asked for. A tile that is met first costs its 255 hashes; from then on a read and 7.
+ * Of a tile of leaf hashes that is not kept whole the rows from `KEPT_ROW` up are kept, 2 KiB: what is below is computed from
+ * the 8 leaf hashes around the one that is asked for. A tile that is met first costs its 255 hashes; from then on nothing
+ * while it is kept whole, and a read and 7 hashes after (measured for a proof among a million entries: 16 and 25 µs).
  */
 import type { Hash } from '@trustwarden/proofs'
 import { nativePrimitives } from '../crypto.ts'
@@ -22,10 +23,10 @@ import { StoreError } from '../store/errors.ts'
 import { Cache } from './cache.ts'
 import { LedgerError } from './errors.ts'
 
-/** Tiles kept with all their rows, 16 KiB each, 8 MiB in all: those above the leaves', of 33 million entries. */
-const WHOLE_TILES = 512
+/** Tiles kept with all their rows, 16 KiB each, 64 MiB in all, a million entries: those above the leaves', and those met last. */
+const WHOLE_TILES = 4096
 
-/** The lowest row that is kept of every tile of leaf hashes. */
+/** The lowest row that is kept of every tile of leaf hashes, when it is not kept whole. */
 const KEPT_ROW = 3
 /** Hashes of a tile under one node of that row. */
 const GROUP_WIDTH: number = 2 ** KEPT_ROW
@@ -51,7 +52,7 @@ interface Group {
 export class FullTiles {
   readonly #read: (level: number, index: number) => Uint8Array | undefined
   readonly #edge: () => Edge
-  readonly #whole = new Cache<number, readonly Uint8Array[]>(WHOLE_TILES)
+  readonly #whole: Cache<number, readonly Uint8Array[]>
   /** By index modulo `KEPT_TILES`: a tile pushes out the one that is so many before or behind it. */
   readonly #kept: (KeptTile | undefined)[] = []
   /** The nodes of a path in one group are asked for one after the other. */
@@ -60,10 +61,16 @@ export class FullTiles {
   /**
    * @param read - A full tile as it is on disk.
    * @param edge - Of the published tree.
+   * @param wholeTiles - How many are kept with all their rows.
    */
-  constructor(read: (level: number, index: number) => Uint8Array | undefined, edge: () => Edge) {
+  constructor(
+    read: (level: number, index: number) => Uint8Array | undefined,
+    edge: () => Edge,
+    wholeTiles: number = WHOLE_TILES,
+  ) {
     this.#read = read
     this.#edge = edge
+    this.#whole = new Cache(wholeTiles)
   }
 
   /** The hashes of a tile. @throws {StoreError} `tile_corrupt` @throws {LedgerError} `state_damaged` */
@@ -77,6 +84,8 @@ export class FullTiles {
     const { level, tileIndex, row, offset } = position
     if (level > 0) return nodeOf(this.#rows(level, tileIndex), position)
     if (row >= KEPT_ROW) return hashAt(this.#keptOf(tileIndex), keptAt(row, offset))
+    const whole = this.#whole.get(tileIndex, () => undefined)
+    if (whole !== undefined) return nodeOf(whole, position)
     const number = Math.floor((offset * 2 ** row) / GROUP_WIDTH)
     const { rows } = this.#groupOf(tileIndex, number)
     return nodeOf(rows, { ...position, offset: offset - (number * GROUP_WIDTH) / 2 ** row })
@@ -86,7 +95,7 @@ export class FullTiles {
     const known = this.#group
     if (known?.tileIndex === tileIndex && known.number === number) return known
     const kept = this.#keptOf(tileIndex)
-    const hashes = this.#whole.get(tileIndex, () => undefined)?.[0] ?? this.#stored(0, tileIndex)
+    const hashes = this.#stored(0, tileIndex)
     const start = number * GROUP_WIDTH * HASH_LENGTH
     const rows = tileRows(nativePrimitives, hashes.slice(start, start + GROUP_WIDTH * HASH_LENGTH))
     const top = hashAt(rows[KEPT_ROW] ?? NOTHING, 0)

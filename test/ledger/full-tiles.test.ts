@@ -23,6 +23,7 @@ function diskOf(): { readonly map: TileMap; readonly prover: () => Prover } {
   const full = new FullTiles(
     (level, index) => map.tiles.get(`${level}/${index}`),
     () => edge,
+    100,
   )
   const prover = (): Prover =>
     new Prover(p, SIZE, {
