@@ -10,17 +10,18 @@ import { processorUs } from './processor.ts'
 import { sendAll, sendPaced } from './send.ts'
 
 async function run(
-  { url, target }: Opened,
-  { connections, requestsPerSecond, count }: LoadOrder,
+  { target }: Opened,
+  { connections, requestsPerSecond, count, to = target }: LoadOrder,
   { requests, check, statementBytes }: Prepared,
 ): Promise<LoadReport> {
-  const service = processorUs(target.pid)
+  const url = new URL(to.url)
+  const service = processorUs(to.pid)
   const own = process.cpuUsage()
   const sent = await (requestsPerSecond === undefined
     ? sendAll(url, requests, connections)
     : sendPaced(url, requests, connections, requestsPerSecond))
   const { user, system } = process.cpuUsage(own)
-  const serviceAfter = processorUs(target.pid)
+  const serviceAfter = processorUs(to.pid)
   const good = sent.answers.reduce((sum, answer, at) => sum + check(readAnswer(answer), at), 0)
   if (good !== count) throw new Error(`${good} good answers, not ${count}`)
   const known = service !== undefined && serviceAfter !== undefined

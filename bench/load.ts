@@ -3,6 +3,7 @@
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import type { ServerPlace } from './bare-http.ts'
 import type { BenchLog, BenchService } from './service.ts'
 
 /** Which service is loaded, and who its owner and operator are. */
@@ -36,6 +37,8 @@ export interface LoadOrder {
    * its next request when it has its answer.
    */
   readonly requestsPerSecond?: number
+  /** Another server that the same requests go to. Default: the service. */
+  readonly to?: ServerPlace
 }
 
 /** What a run found. Every answer was what it had to be, or the run fails. */

@@ -97,7 +97,7 @@ async function measureAll(plan: Plan, parts: ReadonlySet<Part>): Promise<Results
         await results.add('submit', () => benchSubmit(plan, bare, load))
         if (missing === undefined) await results.add('peer', () => benchPeer(plan, load))
         await results.add('decide', () => benchDecide(plan, bare, load))
-        await results.add('proofs', () => benchProofsOverHttp(plan, bare, load))
+        await results.add('proofs', () => benchProofsOverHttp(plan, load))
       })
     await results.add('proofs', () => benchProofsInProcess(plan, bare, log))
     await results.add('durable', () => benchDurable(plan))

@@ -12,6 +12,7 @@ import {
   utf8Encode,
   verifyInclusion,
 } from '@trustwarden/proofs'
+import { BareServer } from './bare-http.ts'
 import type { Load } from './load.ts'
 import { type Figure, rateOf, Rounds } from './measure.ts'
 import type { Plan } from './plan.ts'
@@ -24,26 +25,56 @@ import { countFor } from './submit.ts'
 const RECEIPTS = 64
 const CONNECTIONS = 64
 
-/** Measures inclusion proofs over HTTP, of random entries in the whole tree. */
-export async function benchProofsOverHttp(
-  plan: Plan,
-  bare: BareRate,
-  load: Load,
-): Promise<readonly Figure[]> {
+/** What answers inclusion proofs, or the requests for them: the service, and what HTTP costs by itself. */
+const BARE_SERVERS = ['node:http', 'fastify'] as const
+
+/** Measures inclusion proofs over HTTP, of random entries in the whole tree, beside servers that prove nothing. */
+export async function benchProofsOverHttp(plan: Plan, load: Load): Promise<readonly Figure[]> {
   const rounds = new Rounds('proofs')
+  const bare: BareServer[] = []
+  try {
+    for (const kind of BARE_SERVERS) bare.push(await BareServer.start(kind))
+    await measureProofs(plan, load, rounds, bare)
+    return rounds.figures()
+  } finally {
+    for (const server of bare) server.stop()
+  }
+}
+
+async function measureProofs(
+  plan: Plan,
+  load: Load,
+  rounds: Rounds,
+  bare: readonly BareServer[],
+): Promise<void> {
   const order = { what: 'proof', perRequest: 1, connections: CONNECTIONS } as const
-  let { rate } = await load.run({ ...order, count: plan.warmUp })
+  const targets = [
+    ...BARE_SERVERS.map((kind, place) => ({
+      name: `bare ${kind}, the same requests and answers as long`,
+      order: { ...order, to: at(bare, place).place },
+    })),
+    { name: 'inclusion over HTTP', order },
+  ]
+  const rates: number[] = []
+  for (const target of targets)
+    rates.push((await load.run({ ...target.order, count: plan.warmUp })).rate)
   for (let round = 1; round <= plan.rounds; round++) {
     plan.progress(`proofs over HTTP: round ${round} of ${plan.rounds}`)
-    const ceiling = await bare.measure('ES256', 2, plan.primitiveMs)
-    const report = await load.run({ ...order, count: countFor(rate, plan.loadMs, 1) })
-    rate = report.rate
-    const name = `inclusion over HTTP, ${CONNECTIONS} connections`
-    rounds.add(name, 'proofs/s', rate, ceiling)
-    rounds.add(`${name}: p50`, 'ms', report.p50Ms)
-    rounds.add(`${name}: p99`, 'ms', report.p99Ms)
+    let ceiling: Ceiling | undefined
+    for (const [place, target] of targets.entries()) {
+      const count = countFor(rates[place] ?? 0, plan.loadMs, 1)
+      const report = await load.run({ ...target.order, count })
+      rates[place] = report.rate
+      const name = `${target.name}, ${CONNECTIONS} connections`
+      rounds.add(name, 'proofs/s', report.rate, ceiling)
+      rounds.add(`${name}: p50`, 'ms', report.p50Ms)
+      rounds.add(`${name}: p99`, 'ms', report.p99Ms)
+      if (report.serviceUs !== undefined)
+        rounds.add(`${name}: processor time of the server`, 'µs/proof', report.serviceUs)
+      rounds.add(`${name}: processor time of the load`, 'µs/proof', report.loadUs)
+      ceiling = { of: target.name, rate: report.rate }
+    }
   }
-  return rounds.figures()
 }
 
 /** What is verified, and the primitives it is verified with. */

@@ -39,6 +39,8 @@ const LEAF_PREFIX = Uint8Array.of(0)
 /** Where an entry gets its prefix, which stays there: nothing waits between writing and hashing. */
 const leaf = new Uint8Array(16_384)
 const NODE_PREFIX = Uint8Array.of(1)
+/** Likewise for two hashes. */
+const node: Uint8Array = Uint8Array.of(1, ...new Uint8Array(2 * HASH_LENGTH))
 
 /** Hashes an entry to its leaf: SHA-256(0x00 ‖ entry). @see RFC 9162 §2.1.1 */
 export function leafHash(p: Primitives, entry: Uint8Array): Hash {
@@ -49,7 +51,11 @@ export function leafHash(p: Primitives, entry: Uint8Array): Hash {
 
 /** Hashes two nodes to their parent: SHA-256(0x01 ‖ left ‖ right). @see RFC 9162 §2.1.1 */
 export function nodeHash(p: Primitives, left: Hash, right: Hash): Hash {
-  return p.sha256(concatBytes(NODE_PREFIX, left, right))
+  if (left.length !== HASH_LENGTH || right.length !== HASH_LENGTH)
+    return p.sha256(concatBytes(NODE_PREFIX, left, right))
+  node.set(left, 1)
+  node.set(right, 1 + HASH_LENGTH)
+  return p.sha256(node)
 }
 
 /** The root of the tree without leaves: SHA-256 of nothing. @see RFC 9162 §2.1.1 */

@@ -1,5 +1,6 @@
 /**
- * @module `trustwarden audit --data DIR --from A --to B`: a part of a stopped log, without recomputing all before it.
+ * @module `trustwarden audit --data DIR --from A --to B`: a part of a stopped log, without recomputing all before it; and
+ * `--hashes`: no more than hashes, times and chains.
  */
 import type { TrustAnchor } from '@trustwarden/proofs'
 import { ALL_FOLDS } from '../build.ts'
@@ -44,6 +45,7 @@ export async function auditRange(
         genesis,
         genesisHash: anchor?.genesisHash ?? hash,
         ...range,
+        hashesOnly: call.has('hashes'),
         handlers: rules.handlers,
         folds: ALL_FOLDS,
         principals: rules.principals,

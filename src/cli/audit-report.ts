@@ -16,7 +16,7 @@ export function describeDifference({ check, index, message }: AuditDifference): 
 
 /** The report in plain text. */
 export function describeEntries(report: EntriesReport, policies: PoliciesSeen): string {
-  const { size, origin, entries, tiles, signatures, unverified, replayed } = report
+  const { size, origin, entries, tiles, signatures } = report
   const range = `entries ${report.from} to ${report.to - 1} of ${origin}`
   const counts = `${entries} entries, ${tiles} tiles, ${signatures} signatures`
   if (report.difference !== undefined) {
@@ -27,14 +27,7 @@ export function describeEntries(report: EntriesReport, policies: PoliciesSeen): 
   const lines = [
     `holds: ${range}, under the signed head of size ${size}`,
     `checked: ${counts}; ${root}`,
-    replayed
-      ? '  register was run again over every entry: chains, event ids, signers and outcomes are what it gives'
-      : `  links and event ids agree within the range, signers are shown by entries of the log${unshown(unverified)}`,
-    ...(replayed
-      ? []
-      : [
-          'not checked: outcomes, and links to entries before the range (an audit from entry 0 does)',
-        ]),
+    ...describeDepth(report),
     ...(typeof policies === 'number'
       ? [
           `  policies: ${policies}, each fetched, of its digest and revision, loaded, and denying where nothing is known`,
@@ -52,6 +45,22 @@ function unseen(policies: PoliciesSeen): string {
     return `not read: disclosures, policies, ${stored} (audit --data without a range)`
   const hidden = policies === null ? ', policies' : ''
   return `not seen from outside: disclosures (so no decision is computed again)${hidden}, ${stored} (audit --data)`
+}
+
+function describeDepth({ hashesOnly, replayed, unverified }: EntriesReport): readonly string[] {
+  if (hashesOnly)
+    return [
+      '  leaf hashes, tiles, times and the links of chains agree',
+      'not checked: statements, their signatures and event ids, outcomes (an audit without --hashes does)',
+    ]
+  if (replayed)
+    return [
+      '  register was run again over every entry: chains, event ids, signers and outcomes are what it gives',
+    ]
+  return [
+    `  links and event ids agree within the range, signers are shown by entries of the log${unshown(unverified)}`,
+    'not checked: outcomes, and links to entries before the range (an audit from entry 0 does)',
+  ]
 }
 
 function unshown(count: number): string {

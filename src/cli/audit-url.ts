@@ -55,7 +55,7 @@ const FINDINGS: ReadonlyMap<TrustWardenErrorCode, AuditCheck> = new Map([
 
 /** What an audit from outside found. */
 interface UrlReport extends EntriesReport {
-  /** Policies that the range activates, fetched and loaded; null if they are not shown, or the range does not hold. */
+  /** Policies that the range activates, fetched and loaded; null if they are not shown or asked for, or the range does not hold. */
   readonly policies: number | null
 }
 
@@ -180,7 +180,7 @@ async function auditSession(
   const verifier = new VerifyPool()
   // What was asked for ahead and is not needed any more would keep the process from ending.
   const stop = new AbortController()
-  const policies = new RangePolicies(range)
+  const policies = call.has('hashes') ? undefined : new RangePolicies(range)
   try {
     const report = await withScratch(call, (scratch) =>
       auditEntries({
@@ -189,6 +189,7 @@ async function auditSession(
         genesis,
         genesisHash: trustFor(trust, origin).anchor.genesisHash,
         ...range,
+        hashesOnly: call.has('hashes'),
         handlers: rules.handlers,
         folds: ALL_FOLDS,
         principals: rules.principals,
@@ -197,7 +198,8 @@ async function auditSession(
         onProgress: (done, total) => progress.update(done, total),
       }),
     )
-    return report.ok ? await withPolicies(report, policies, reader) : { ...report, policies: null }
+    if (!report.ok || policies === undefined) return { ...report, policies: null }
+    return await withPolicies(report, policies, reader)
   } finally {
     stop.abort()
     progress.end()
@@ -222,7 +224,7 @@ async function withPolicies(
 function sourceOf(
   reader: Reader,
   head: Head,
-  policies: RangePolicies,
+  policies: RangePolicies | undefined,
   signal: AbortSignal,
 ): EntrySource {
   const options = { signal }
@@ -230,7 +232,7 @@ function sourceOf(
     readBundle: (index, width) =>
       named(async () => {
         const entries = await reader.bundle(index, index * TILE_WIDTH + width, options)
-        policies.note(index * TILE_WIDTH, entries)
+        policies?.note(index * TILE_WIDTH, entries)
         return entries
       }),
     readTile: (level, index, width) => named(() => reader.tile(level, index, width, options)),

@@ -38,20 +38,21 @@ function describe(report: AuditReport): string {
 /** See the module. */
 export const audit: Command = {
   usage:
-    'audit --data DIR [--head DIR] [--trust ANCHOR|FILE] [--from A] [--to B] [--scratch DIR] [--json]\n' +
+    'audit --data DIR [--head DIR] [--trust ANCHOR|FILE] [--from A] [--to B] [--hashes] [--scratch DIR] [--json]\n' +
     '       trustwarden audit --url URL --trust ANCHOR|FILE [--key KEY] [--as reader|operator] [--from A] [--to B]\n' +
-    '           [--since CHECKPOINT] [--save FILE] [--scratch DIR] [--json]',
+    '           [--hashes] [--since CHECKPOINT] [--save FILE] [--scratch DIR] [--json]',
   summary:
     'recompute a log from its entries, stopped or from outside, and report the first difference',
   run: async (args, io) => {
     const call = readCall(args, {
       values: [...new Set(['data', 'head', 'trust', 'scratch', 'from', 'to', ...URL_FLAGS])],
-      switches: ['json'],
+      switches: ['json', 'hashes'],
     })
     if (call.optional('url') !== undefined) return auditUrl(call, io)
     for (const flag of URL_FLAGS)
       if (call.optional(flag) !== undefined) throw new UsageError(`--${flag} is for audit --url`)
-    const isPart = call.optional('from') !== undefined || call.optional('to') !== undefined
+    const isPart =
+      call.has('hashes') || call.optional('from') !== undefined || call.optional('to') !== undefined
     const data = withoutSlashes(call.required('data'))
     const trust = call.optional('trust')
     const log = await openOffline({ data, head: call.optional('head') ?? `${data}.head` })

@@ -14,7 +14,8 @@ export async function withScratch<T>(
 ): Promise<T> {
   const path = mkdtempSync(join(call.optional('scratch') ?? tmpdir(), 'trustwarden-scratch-'))
   try {
-    const scratch = await LevelStore.create(path)
+    // Nothing of it is of use after a crash.
+    const scratch = await LevelStore.create(path, { durable: false })
     try {
       return await use(scratch)
     } finally {

@@ -17,7 +17,7 @@ import { BODY_MEDIA, formatCbor, parseBody, REQUEST_BYTES_MAX, STATEMENT_MEDIA }
 import { openCredential } from './credential.ts'
 import { loggingOptions, logAnswer, noteRefusal, requestIdOf } from './logging.ts'
 import { openapi, pathOf } from './openapi.ts'
-import type { Allowed, Handler, HttpParts } from './parts.ts'
+import { type Allowed, type Handler, type HttpParts, JsonText } from './parts.ts'
 import { type Problem, problem, problemOf, retryAfterS } from './problem.ts'
 import * as read from './read.ts'
 import { accessOf, roleAdvice, ROUTES, type RouteName } from './roles.ts'
@@ -133,8 +133,8 @@ function authorize(
 }
 
 /** Whether the caller lists CBOR among what it takes. */
-function wantsCbor({ headers }: FastifyRequest): boolean {
-  return /(?:^|,)\s*application\/cbor\s*(?:,|$)/i.test(headers.accept ?? '')
+function wantsCbor({ headers: { accept } }: FastifyRequest): boolean {
+  return accept !== undefined && /(?:^|,)\s*application\/cbor\s*(?:,|$)/i.test(accept)
 }
 
 /** Whether an answer would go out as JSON: neither a file nor a problem document. */
@@ -147,22 +147,38 @@ function sendCbor(reply: FastifyReply, answer: JsonValue): Buffer {
   return Buffer.from(formatCbor(answer))
 }
 
+/** The answer as it is sent: in CBOR to whoever takes that. */
+function encoded(request: FastifyRequest, reply: FastifyReply, answer: unknown): unknown {
+  const isText = answer instanceof JsonText
+  if (wantsCbor(request)) {
+    const value = isText ? answer.value() : answer
+    return isJson(reply, value) ? sendCbor(reply, value) : value
+  }
+  if (!isText) return answer
+  reply.type('application/json; charset=utf-8')
+  return answer.text
+}
+
+/** What is done for every request is done without a promise, whose turns of the queue are most of what a read costs. */
 function mount(app: FastifyInstance, parts: HttpParts, name: RouteName, path: string): void {
+  const isHealth = HEALTH.has(name)
   app.route({
     method: ROUTES[name].method,
     url: path,
-    onRequest: async () => {
-      const stopped = HEALTH.has(name) ? undefined : parts.stopped()
-      if (stopped !== undefined) throw new ServiceError('shutting_down', stopped)
+    onRequest: (_request, _reply, done) => {
+      const stopped = isHealth ? undefined : parts.stopped()
+      done(stopped === undefined ? undefined : new ServiceError('shutting_down', stopped))
     },
-    handler: async (request, reply) => {
+    handler: (request, reply) => {
       const allowed = { ...authorize(parts, name, request), reply }
-      const answer = await HANDLERS[name](parts, allowed)
-      return wantsCbor(request) && isJson(reply, answer) ? sendCbor(reply, answer) : answer
+      const encode = (answer: unknown): unknown => encoded(request, reply, answer)
+      const answer = HANDLERS[name](parts, allowed)
+      return answer instanceof Promise ? answer.then(encode) : encode(answer)
     },
-    onResponse: async (_request, reply) => {
+    onResponse: (_request, reply, done) => {
       const { statusCode: status, elapsedTime: ms } = reply
       parts.metrics.requests.observe({ route: name, status: String(status) }, ms / 1000)
+      done()
     },
   })
 }
@@ -278,15 +294,17 @@ export function buildApp(parts: HttpParts): FastifyInstance {
   app.setNotFoundHandler((request, reply) =>
     sendProblem(parts, request, reply, problem('route_unknown', 'no such route or method')),
   )
-  app.addHook('onSend', async (request, reply) => {
+  app.addHook('onSend', (request, reply, _payload, done) => {
     reply.header('x-request-id', request.id)
     if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
     // A connection that is kept alive would keep a service that ends from ending.
     if (parts.stopped() !== undefined) reply.header('connection', 'close')
+    done()
   })
-  app.addHook('onResponse', async (request, reply) => {
+  app.addHook('onResponse', (request, reply, done) => {
     const isProbe = probePaths.has(request.routeOptions.url ?? '')
     logAnswer(request, reply, isProbe)
+    done()
   })
   for (const name of Object.keys(ROUTES) as RouteName[]) {
     if (name === 'hashTile' || name === 'entryBundle') continue

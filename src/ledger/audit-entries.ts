@@ -5,15 +5,17 @@
  * Leaf hashes are computed from the bytes of the entries and compared with the tiles and, by a range proof, with the root
  * of the head; times never go back. From entry 0 on, register is run again over every entry, over a state rebuilt beside
  * it: chains, event ids, signers and outcomes. From a later entry on there is no state to run it over: links and event
- * ids are held against the entries that were read, and signatures verified where a key is shown.
+ * ids are held against the entries that were read, and signatures verified where a key is shown. With `hashesOnly` no
+ * statement is read: hashes, times and links are checked, and whatever the entries say is taken as it stands.
  *
  * What nobody sees from outside, `audit.ts` reads on the operator's disk: disclosures, policies, stored folds, the head
  * of every batch, batch records, the head record.
  */
-import { leafHash, RangeFold } from '@trustwarden/proofs'
+import { RangeFold } from '@trustwarden/proofs'
 import type { Genesis, Hash, Head } from '@trustwarden/proofs'
 import { nativePrimitives } from '../crypto.ts'
 import { TILE_WIDTH } from '../merkle/tree-math.ts'
+import { hashLeaf } from '../store/hash.ts'
 import type { Store } from '../store/store.ts'
 import { Difference, differ, differenceOf } from './audit-difference.ts'
 import type { AuditCheck, AuditDifference } from './audit-difference.ts'
@@ -24,9 +26,11 @@ import type { FindIssuance } from './audit-signers.ts'
 import { RangeSigners } from './audit-signers.ts'
 import { TileComparison } from './audit-tiles.ts'
 import type { ReadTile } from './audit-tiles.ts'
+import { ChainEnds } from './chain-ends.ts'
 import { chainsFold, nextLink } from './chains.ts'
 import type { Fold, PrincipalReader, RegisteredEntry, StatementHandler } from './contract.ts'
 import { dedupFold, findEvent } from './dedup.ts'
+import { readFrame } from './entry-frame.ts'
 import { LedgerError } from './errors.ts'
 import { FoldBuilder } from './fold-builder.ts'
 import { foldSpecs } from './rebuild.ts'
@@ -57,6 +61,8 @@ export interface EntriesAuditOptions {
   readonly from: number
   /** The one behind the last, at most the head's size. */
   readonly to: number
+  /** Whether nothing is checked but hashes, times and links. Default: no. */
+  readonly hashesOnly?: boolean
   readonly handlers: readonly StatementHandler[]
   /** All folds of the log, `CORE_FOLDS` included. */
   readonly folds: readonly Fold[]
@@ -77,13 +83,15 @@ export interface EntriesReport {
   readonly size: number
   readonly from: number
   readonly to: number
-  /** Whether register was run again: it is from entry 0 on. */
+  /** Whether nothing was checked but hashes, times and links. */
+  readonly hashesOnly: boolean
+  /** Whether register was run again: it is from entry 0 on, unless hashes alone were checked. */
   readonly replayed: boolean
   /** Entries that were checked before the first difference. */
   readonly entries: number
   readonly tiles: number
   readonly signatures: number
-  /** Signatures that were not verified: their signer was enrolled before the range. */
+  /** Signatures that were not verified: their signer was enrolled before the range, or hashes alone were checked. */
   readonly unverified: number
   readonly difference?: AuditDifference
 }
@@ -123,17 +131,18 @@ class EntriesAuditor {
   readonly #pending: PendingSignatures
   readonly #fold: RangeFold
   readonly #tiles: TileComparison
+  readonly #ends: ChainEnds
   #latestMs = 0
   #entries = 0
   #unverified = 0
 
   constructor(options: EntriesAuditOptions) {
-    const { scratch, head, source, handlers, principals, from } = options
+    const { scratch, head, source, handlers, principals, from, hashesOnly = false } = options
     const { origin, size } = head
     const folds = from === 0 ? options.folds : RANGE_FOLDS
     this.#options = options
     this.#replay =
-      from === 0
+      from === 0 && !hashesOnly
         ? {
             origin,
             folds,
@@ -146,15 +155,17 @@ class EntriesAuditor {
     this.#pending = new PendingSignatures(options.verifier ?? inlineVerifier)
     this.#fold = new RangeFold(nativePrimitives, from)
     this.#tiles = new TileComparison(size, source.readTile)
+    this.#ends = new ChainEnds(from, scratch)
   }
 
   counts(): Omit<EntriesReport, 'ok' | 'difference'> {
-    const { head, from, to } = this.#options
+    const { head, from, to, hashesOnly = false } = this.#options
     return {
       origin: head.origin,
       size: head.size,
       from,
       to,
+      hashesOnly,
       replayed: this.#replay !== undefined,
       entries: this.#entries,
       tiles: this.#tiles.compared,
@@ -169,18 +180,19 @@ class EntriesAuditor {
   }
 
   async run(): Promise<void> {
-    const { from, to, onProgress } = this.#options
+    const { from, to, onProgress, hashesOnly = false } = this.#options
     let batch = this.#builder.begin()
     let parts = 0
     for await (const part of this.#readAhead()) {
-      const registered = await this.#hash(part)
+      const hashes = await this.#hash(part)
       this.check = 'entry'
-      for (const [at, one] of registered.entries()) {
+      for (const [at, one] of (hashesOnly ? [] : readPart(part)).entries()) {
         const bytes = part.entries[at] ?? new Uint8Array(0)
         const state = new BatchState(batch, one.entry.index, one.entry.timeMs)
         await this.#checkEntry(state, one, bytes)
         this.#entries++
       }
+      if (hashesOnly) await this.#checkFrames(part, hashes)
       parts++
       if (parts % FLUSH_BUNDLES !== 0) continue
       await this.#pending.settle()
@@ -224,15 +236,35 @@ class EntriesAuditor {
   }
 
   /** Hashes first: what was changed is then named by the tile that does not hold it, whatever it says. */
-  async #hash({ first, entries }: Part): Promise<readonly RegisteredEntry[]> {
+  async #hash({ first, entries }: Part): Promise<readonly Hash[]> {
     this.check = 'tile'
-    const hashes = entries.map((bytes) => leafHash(nativePrimitives, bytes))
+    const hashes = entries.map(hashLeaf)
     const { genesisHash } = this.#options
     const known = first > 0 || Buffer.compare(hashes[0] ?? genesisHash, genesisHash) === 0
     differ(known, 'genesis', 'not the genesis of the trust anchor', 0)
     await this.#tiles.take(0, first, hashes)
     for (const hash of hashes) this.#fold.append(hash)
-    return entries.map((bytes, at) => inEntry(first + at, () => readRegistered(bytes, first + at)))
+    return hashes
+  }
+
+  /** Times and links of entries that are not read further. */
+  async #checkFrames({ first, entries }: Part, hashes: readonly Hash[]): Promise<void> {
+    for (const [at, bytes] of entries.entries()) {
+      const index = first + at
+      const hash = hashes[at] ?? this.#options.genesisHash
+      const frame = inEntry(index, () => readFrame(bytes))
+      differ(frame.index === index, 'entry', `it says that it is entry ${frame.index}`, index)
+      differ(frame.timeMs >= this.#latestMs, 'time', 'ledger time goes back', index)
+      this.#latestMs = frame.timeMs
+      for (const link of frame.links) {
+        if (this.#ends.follow(link, index, hash)) continue
+        const subject = Buffer.from(link.subject, 'latin1').toString()
+        throw new Difference('chain', `the link of ${subject} does not follow`, index)
+      }
+      this.#entries++
+      this.#unverified++
+    }
+    await this.#ends.spill()
   }
 
   async #checkEntry(
@@ -286,6 +318,10 @@ class EntriesAuditor {
 
 /** What links and event ids are held against where there is no state from entry 0 on. */
 const RANGE_FOLDS: readonly Fold[] = [chainsFold, dedupFold]
+
+function readPart({ first, entries }: Part): readonly RegisteredEntry[] {
+  return entries.map((bytes, at) => inEntry(first + at, () => readRegistered(bytes, first + at)))
+}
 
 function inEntry<T>(index: number, read: () => T): T {
   try {

@@ -16,6 +16,7 @@ import {
 import type { Hash, NoteKey } from '@trustwarden/proofs'
 import { nativePrimitives } from '../crypto.ts'
 import { Edge } from '../merkle/grow.ts'
+import { TILE_WIDTH } from '../merkle/tree-math.ts'
 import type { BatchRecord } from '../store/batch-record.ts'
 import type { Database } from '../store/database.ts'
 import { StoreError } from '../store/errors.ts'
@@ -26,6 +27,7 @@ import type { CheckProgress } from '../store/start-checks.ts'
 import type { Store } from '../store/store.ts'
 import { Difference, differ, differenceOf } from './audit-difference.ts'
 import type { AuditCheck, AuditDifference } from './audit-difference.ts'
+import { DisclosureWalk } from './audit-disclosures.ts'
 import { compareFolds } from './audit-folds.ts'
 import { replayEntry } from './audit-replay.ts'
 import type { Replay } from './audit-replay.ts'
@@ -111,6 +113,7 @@ class Auditor {
   readonly #replay: Replay
   readonly #pending: PendingSignatures
   #edge = Edge.empty(nativePrimitives)
+  #bundle: { readonly number: number; readonly entries: readonly Uint8Array[] } | undefined
   #entries = 0
   #batches = 0
   #disclosures = 0
@@ -147,6 +150,15 @@ class Auditor {
   }
 
   async run(): Promise<void> {
+    const walk = await DisclosureWalk.begin(this.#options.database)
+    try {
+      await this.#run(walk)
+    } finally {
+      await walk.close()
+    }
+  }
+
+  async #run(walk: DisclosureWalk): Promise<void> {
     const { database } = this.#options
     const { onProgress } = this.#options
     const progress = onProgress && { onProgress }
@@ -164,7 +176,8 @@ class Auditor {
         const index = record.first + at
         const { signature } = replayEntry(this.#replay, state, entry, bytes)
         this.#pending.add(index, signature)
-        this.#checkDisclosures(entry)
+        const count = this.#checkDisclosures(entry)
+        if (walk.isDue(index)) await walk.pass(index, count)
         this.#checkPinned(entry)
         this.#entries++
       }
@@ -180,6 +193,7 @@ class Auditor {
     }
     await this.#pending.settle()
     await this.#builder.flush(batch)
+    walk.finish()
     await this.#finish(before)
   }
 
@@ -197,7 +211,7 @@ class Auditor {
     record: BatchRecord,
     before: BatchRecord | undefined,
   ): readonly { readonly bytes: Uint8Array; readonly entry: RegisteredEntry }[] {
-    const { database, genesis } = this.#options
+    const { genesis } = this.#options
     const timeMs = before?.timeMs ?? 0
     differ(
       record.first === (before?.size ?? 0),
@@ -208,13 +222,22 @@ class Auditor {
     differ(record.timeMs >= timeMs, 'time', 'ledger time goes back', record.first)
     return Array.from({ length: record.size - record.first }, (_, at) => {
       const index = record.first + at
-      const bytes = database.entry(index)
+      const bytes = this.#storedEntry(index)
       if (bytes === undefined) throw new Difference('entry', 'the entry is not there', index)
       const entry = inEntry(index, () => readRegistered(bytes, index))
       differ(entry.entry.timeMs === record.timeMs, 'time', 'not the time of its batch', index)
       if (index === 0) this.#checkGenesis(entry, genesis)
       return { bytes, entry }
     })
+  }
+
+  /** As it lies: whether it is the entry of its leaf the batch records have shown, and the tree does. */
+  #storedEntry(index: number): Uint8Array | undefined {
+    const number = Math.floor(index / TILE_WIDTH)
+    if (this.#bundle?.number !== number) {
+      this.#bundle = { number, entries: this.#options.database.storedEntries(number) }
+    }
+    return this.#bundle.entries[index % TILE_WIDTH]
   }
 
   #checkGenesis({ entry, leafHash, statement }: RegisteredEntry, genesis: Hash | undefined): void {
@@ -256,14 +279,16 @@ class Auditor {
     }
   }
 
-  /** Each disclosure is there with its digest, or erased and not there. */
-  #checkDisclosures({ entry: { index }, statement }: RegisteredEntry): void {
+  /** Each disclosure is there with its digest, or erased and not there. @returns how many the entry commits to */
+  #checkDisclosures({ entry: { index }, statement }: RegisteredEntry): number {
     const { database } = this.#options
     const digests = readCommitments(statement.payload)
-    if (digests.length === 0) return
+    if (digests.length === 0) return 0
     // The live fold is enough: it is compared with the rebuilt one at the end.
     const live = new CommittedView(database, database.size, 0)
     const isErased = erasedBy(live, index) !== undefined
+    const isMissing = (): boolean => !isErased && isLost(database, index)
+    let lost: boolean | undefined
     for (const [ordinal, digest] of digests.entries()) {
       const value = database.erasableValue(index, ordinal)
       if (isErased) {
@@ -275,7 +300,7 @@ class Auditor {
         )
         continue
       }
-      if (value === undefined && isLost(database, index)) continue
+      if (value === undefined && (lost ??= isMissing())) continue
       if (value === undefined) {
         throw new Difference('disclosure', `disclosure ${ordinal} is not there`, index)
       }
@@ -284,7 +309,8 @@ class Auditor {
       this.#disclosures++
     }
     if (isErased) this.#erased++
-    else if (isLost(database, index)) this.#lost++
+    else if (lost === true) this.#lost++
+    return digests.length
   }
 
   #checkPinned({ entry: { kind, index }, statement }: RegisteredEntry): void {
@@ -311,7 +337,6 @@ class Auditor {
     const sets = Buffer.compare(this.#builder.setsDigest(last.folds), last.setsDigest)
     differ(sets === 0, 'fold', 'the set digests are not those of the last batch')
     this.check = 'disclosure'
-    await this.#checkStrayDisclosures()
     this.#erasuresDue = await checkErasureMarks(database)
     this.check = 'head_record'
     const recorded = headRecord?.current()
@@ -320,22 +345,6 @@ class Auditor {
       (recorded.size === this.#edge.size && Buffer.compare(recorded.root, this.#edge.root()) === 0)
     differ(agrees, 'head_record', 'the head record has another size or root than the log')
     this.#tell()
-  }
-
-  /** No disclosure is kept that no leaf commits to. */
-  async #checkStrayDisclosures(): Promise<void> {
-    const { database } = this.#options
-    const { store, keys } = database
-    for await (const { key } of store.scan({ ...keys.range('x'), keysOnly: true })) {
-      const index = keys.indexOf(key)
-      const tail = keys.rest(key, 8)
-      const ordinal = (tail[0] ?? 0) * 256 + (tail[1] ?? 0)
-      const bytes = database.entry(index)
-      const committed =
-        bytes !== undefined &&
-        ordinal < readCommitments(readRegistered(bytes, index).statement.payload).length
-      differ(committed, 'disclosure', `disclosure ${ordinal} belongs to nothing`, index)
-    }
   }
 }
 

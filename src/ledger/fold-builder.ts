@@ -5,8 +5,10 @@
  * Keys and sealed values are byte for byte those of the log's database, and so are the set digests.
  */
 import { Batch } from '../store/batch.ts'
-import type { CommittedState, CommittedValue, FoldRow } from '../store/batch.ts'
+import type { CommittedState, CommittedValue, FoldChange, FoldRow } from '../store/batch.ts'
 import { formatSet, setsDigestOf } from '../store/commit.ts'
+import { FoldCache, nameOfFoldKey } from '../store/fold-cache.ts'
+import { KeyFilter } from '../store/key-filter.ts'
 import { Keys } from '../store/keys.ts'
 import { SetDigest, digestOf, openSealed, sealValue } from '../store/sealed.ts'
 import { SortedRows } from '../store/sorted-rows.ts'
@@ -24,6 +26,9 @@ export class FoldBuilder implements CommittedState {
   readonly #specs: readonly FoldSpec[]
   readonly #sets: Map<number, SetDigest>
   readonly #residents = new Map<number, SortedRows<FoldRow>>()
+  /** Every key that a fold on disk was ever given: one that was not is looked for nowhere. */
+  readonly #filters = new Map<number, KeyFilter>()
+  readonly #cache = new FoldCache()
   readonly #pinned: (digest: Uint8Array) => Uint8Array | undefined
 
   constructor(
@@ -37,7 +42,10 @@ export class FoldBuilder implements CommittedState {
     this.#pinned = pinned
     this.keys = new Keys(origin)
     this.#sets = new Map(specs.map(({ id }) => [id, new SetDigest()]))
-    for (const { id, resident } of specs) if (resident) this.#residents.set(id, new SortedRows())
+    for (const { id, resident } of specs) {
+      if (resident) this.#residents.set(id, new SortedRows())
+      else this.#filters.set(id, new KeyFilter())
+    }
   }
 
   /**
@@ -69,20 +77,30 @@ export class FoldBuilder implements CommittedState {
       const key = this.keys.fold(change.fold, change.key)
       const set = this.#set(change.fold)
       const before = batch.committed(change.fold, change.key)
-      if (before !== undefined) set.remove(digestOf(key, before.value))
-      if (change.value === undefined) {
+      if (before !== undefined) set.remove(before.digest ?? digestOf(key, before.value))
+      const after = change.value && { value: change.value, digest: digestOf(key, change.value) }
+      if (after === undefined) {
         if (before !== undefined) ops.push({ type: 'del', key })
       } else {
-        const digest = digestOf(key, change.value)
-        set.add(digest)
-        ops.push({ type: 'put', key, value: sealValue(change.value, digest) })
+        set.add(after.digest)
+        ops.push({ type: 'put', key, value: sealValue(after.value, after.digest) })
       }
-      const rows = this.#residents.get(change.fold)
-      if (change.value === undefined) rows?.delete(change.key)
-      else rows?.set({ key: new Uint8Array(change.key), value: new Uint8Array(change.value) })
+      this.#remember(change, after)
     }
     batch.close()
     await this.#store.write(ops)
+  }
+
+  /** Takes a change into what is kept in memory. */
+  #remember({ fold, key }: FoldChange, after: CommittedValue | undefined): void {
+    const rows = this.#residents.get(fold)
+    if (rows === undefined) {
+      // A value of a batch lies in a block that it shares: what is kept for long has bytes of its own.
+      const kept = after && { ...after, value: new Uint8Array(after.value) }
+      this.#cache.set(nameOfFoldKey(fold, key), kept)
+      if (after !== undefined) this.#filters.get(fold)?.add(key)
+    } else if (after === undefined) rows.delete(key)
+    else rows.set({ key: new Uint8Array(key), value: new Uint8Array(after.value) })
   }
 
   /** SHA-256 over the set digests of `folds` (ids, ascending), as batch records hold it. */
@@ -106,16 +124,24 @@ export class FoldBuilder implements CommittedState {
     await this.#store.write(ops)
   }
 
-  readFold(fold: number, key: Uint8Array): CommittedValue | undefined {
+  readFold(
+    fold: number,
+    key: Uint8Array,
+    name: string = nameOfFoldKey(fold, key),
+  ): CommittedValue | undefined {
     const rows = this.#residents.get(fold)
     if (rows !== undefined) {
       const row = rows.get(key)
       return row && { value: row.value, digest: undefined }
     }
+    const kept = this.#cache.get(name)
+    if (kept !== undefined) return kept
+    if (this.#filters.get(fold)?.mayHave(key) === false) return undefined
     const stored = this.keys.fold(fold, key)
     const bytes = this.#store.get(stored)
     if (bytes === undefined) return undefined
     const sealed = openSealed(stored, bytes)
+    this.#cache.set(name, sealed)
     if (sealed !== undefined) return sealed
     throw new LedgerError(
       'state_damaged',

@@ -6,12 +6,10 @@ import { readCommitments, toBase64url, utf8Decode } from '@trustwarden/proofs'
 import type { Hash, Receipt } from '@trustwarden/proofs'
 import { nativePrimitives } from '../crypto.ts'
 import { ServiceError } from '../errors.ts'
-import { treeReader } from '../merkle/grow.ts'
 import type { Edge } from '../merkle/grow.ts'
 import { MerkleError } from '../merkle/errors.ts'
 import { Prover } from '../merkle/prove.ts'
-import { hashAt, nodeHasher, tileRows, topOf } from '../merkle/tiles.ts'
-import type { NodeReader } from '../merkle/tiles.ts'
+import type { NodeSource } from '../merkle/tiles.ts'
 import { HASH_LENGTH, TILE_WIDTH, fullTileCount, tileWidth } from '../merkle/tree-math.ts'
 import type { Database } from '../store/database.ts'
 import { StoreError, checkStore } from '../store/errors.ts'
@@ -22,15 +20,13 @@ import type { ChainEnd } from './chains.ts'
 import type { RegisteredEntry, State } from './contract.ts'
 import { erasedBy } from './erasures.ts'
 import { LedgerError } from './errors.ts'
+import { FullTiles } from './full-tiles.ts'
 import type { SignedHead } from './head-note.ts'
 import { isHeadless, openStoredHead } from './head-note.ts'
 import type { LogKeys } from './log-keys.ts'
 import { readRegistered } from './register.ts'
 import { CommittedView } from './state.ts'
 import { erasedSince, readSupplement } from './supplement.ts'
-
-/** Full tiles kept, 8 KiB each, and the rows computed above them as much again: 8 MiB in all. */
-const TILES_CACHED = 512
 
 /** Decoded entries kept, for repeats: some 10 MiB where entries have the usual length. */
 const ENTRIES_CACHED = 4096
@@ -54,13 +50,16 @@ export class LogReader {
   readonly #database: Database
   readonly #keys: LogKeys
   readonly #onDamage: (error: Error) => void
-  readonly #tiles = new Cache<string, Uint8Array>(TILES_CACHED)
+  readonly #fullTiles: FullTiles
+  readonly #nodes: NodeSource
   readonly #entries = new Cache<number, Decoded>(
     ENTRIES_CACHED,
     ({ bytes }) => bytes.length <= ENTRY_CACHED_BYTES_MAX,
   )
   /** Written by `publish` alone, when head, batch and record are on disk. */
   #published: Published
+  /** Of the size that was asked for last, for one proof at a time. */
+  #prover: Prover
 
   /** @param onDamage - Told when a read finds that what is on disk is not what was written: the log is to stop. */
   constructor(
@@ -73,6 +72,17 @@ export class LogReader {
     this.#keys = keys
     this.#published = published
     this.#onDamage = onDamage
+    this.#fullTiles = new FullTiles(
+      (level, index) => database.tile(level, index),
+      () => this.edge(),
+    )
+    this.#nodes = {
+      node: (position) =>
+        position.tileIndex === fullTileCount(this.edge().size, position.level)
+          ? this.edge().node(position)
+          : this.#guarded(() => this.#fullTiles.node(position)),
+    }
+    this.#prover = this.#newProver(0, false)
   }
 
   /** Makes a head the one that everything is read under. */
@@ -168,14 +178,14 @@ export class LogReader {
   /** The inclusion proof of entry `index` in the tree of `size`. @throws {ServiceError} `range_invalid` */
   inclusion(index: number, size: number): readonly Hash[] {
     this.#checkRange(isUint(index) && index < size, `index ${index} is not below size ${size}`)
-    return this.prover(size).inclusion(index)
+    return this.#proverOf(size).inclusion(index)
   }
 
   /** The range proof of the entries from `start` to `end` in the tree of `size`. @throws {ServiceError} `range_invalid` */
   range(start: number, end: number, size: number): readonly Hash[] {
     const valid = isUint(start) && isUint(end) && start < end && end <= size
     this.#checkRange(valid, `entries ${start} to ${end} are not a range of size ${size}`)
-    return this.prover(size).range(start, end)
+    return this.#proverOf(size).range(start, end)
   }
 
   /** The consistency proof from `oldSize` to `newSize`. @throws {ServiceError} `range_invalid` */
@@ -184,7 +194,7 @@ export class LogReader {
       isUint(oldSize) && oldSize <= newSize,
       `old size ${oldSize} is not from 0 to ${newSize}`,
     )
-    return this.prover(newSize).consistency(oldSize)
+    return this.#proverOf(newSize).consistency(oldSize)
   }
 
   /** The root at `size`. @throws {ServiceError} `range_invalid` */
@@ -201,9 +211,11 @@ export class LogReader {
     const valid = isUint(level) && isUint(index) && isUint(width) && width >= 1
     const { size } = this.head()
     if (!valid || width > tileWidth(size, level, index)) return undefined
-    return this.#reader()
-      .readTile(level, index, width)
-      .slice(0, width * HASH_LENGTH)
+    const isPartial = index === fullTileCount(size, level)
+    const bytes = isPartial
+      ? this.edge().partialTile(level)
+      : this.#guarded(() => this.#fullTiles.tile(level, index))
+    return bytes.slice(0, width * HASH_LENGTH)
   }
 
   /** The first `width` entries of a bundle (C2SP tlog-tiles), or undefined if the log does not have them yet. */
@@ -247,50 +259,26 @@ export class LogReader {
   }
 
   /**
-   * A prover at `size`, for several proofs. It keeps every tile that it touches: not to be kept itself.
+   * A prover at `size`, for several proofs. It keeps every node that it shows: not to be kept itself.
    *
    * @throws {ServiceError} `range_invalid`
    */
   prover(size: number): Prover {
+    return this.#newProver(size, true)
+  }
+
+  #newProver(size: number, keepsNodes: boolean): Prover {
     this.#checkRange(
       isUint(size) && size <= this.head().size,
       `size ${size} is not from 0 to ${this.head().size}`,
     )
-    return new Prover(nativePrimitives, size, this.#reader())
+    return new Prover(nativePrimitives, size, this.#nodes, keepsNodes)
   }
 
-  #reader(): NodeReader {
-    return treeReader(this.edge(), { readTile: (level, index) => this.#fullTile(level, index) })
-  }
-
-  #fullTile(level: number, index: number): Uint8Array {
-    const tile = this.#tiles.get(`${level}/${index}`, () =>
-      this.#guarded(() => {
-        const bytes = this.#database.tile(level, index)
-        if (bytes !== undefined) this.#checkTop(level, index, bytes)
-        return bytes
-      }),
-    )
-    if (tile !== undefined) return tile
-    return this.#guarded(() => {
-      throw new LedgerError('state_damaged', `tile ${level}/${index} is full and not there`)
-    })
-  }
-
-  /** The tile above has this tile's root; at the top stands the edge, whose root is the signed one. */
-  #checkTop(level: number, index: number, bytes: Uint8Array): void {
-    const edge = this.edge()
-    const above = Math.floor(index / TILE_WIDTH)
-    const hashes =
-      above === fullTileCount(edge.size, level + 1)
-        ? edge.partialTile(level + 1)
-        : this.#fullTile(level + 1, above)
-    const top = topOf(tileRows(hashNode, bytes))
-    if (Buffer.compare(hashAt(hashes, index % TILE_WIDTH), top) === 0) return
-    throw new StoreError(
-      'tile_corrupt',
-      `tile ${level}/${index} does not have the root that the tile above says`,
-    )
+  /** A prover at `size` for one proof: shared by those that ask for the same size one after the other. */
+  #proverOf(size: number): Prover {
+    if (this.#prover.size !== size) this.#prover = this.#newProver(size, false)
+    return this.#prover
   }
 
   /** Runs a read. What it finds damaged stops the log: nothing more may be decided or proven on it. */
@@ -316,8 +304,6 @@ export class LogReader {
     if (!condition) throw new ServiceError('range_invalid', message)
   }
 }
-
-const hashNode = nodeHasher(nativePrimitives)
 
 /** Whether an error says that what is on disk is not what was written, or cannot be read. */
 export function isDamage(error: Error): boolean {

@@ -7,7 +7,7 @@
 import type { Hash, Primitives } from '@trustwarden/proofs'
 import { MerkleError } from './errors.ts'
 import type { HashNode, NodeReader } from './tiles.ts'
-import { emptyRoot, hashAt, nodeHasher, readTile, tileRows, topOf } from './tiles.ts'
+import { emptyRoot, hashAt, nodeHasher, nodeOf, readTile, tileRows, topOf } from './tiles.ts'
 import {
   HASH_LENGTH,
   TILE_HEIGHT,
@@ -19,6 +19,7 @@ import {
   partialWidth,
   tileLevels,
 } from './tree-math.ts'
+import type { TilePosition } from './tree-math.ts'
 
 /** A tile that is full and will never change again: `bytes` are its 256 hashes, 8,192 bytes. */
 export interface FullTile {
@@ -39,6 +40,9 @@ interface PartialTile {
   readonly bytes: Uint8Array
   readonly width: number
 }
+
+/** The rows of partial tiles that were asked for a node: one that a batch leaves alone is the same in the next edge. */
+const rowsOfPartials = new WeakMap<PartialTile, readonly Uint8Array[]>()
 
 const NO_TILE: PartialTile = { bytes: new Uint8Array(0), width: 0 }
 
@@ -142,7 +146,6 @@ export class Edge implements NodeReader {
    */
   static fromTiles(p: Pick<Primitives, 'sha256'>, size: number, reader: NodeReader): Edge {
     checkSize(size)
-    const hashNode = nodeHasher(p)
     const roots: (Hash | undefined)[] = []
     const partials: PartialTile[] = []
     for (let level = 0; level < tileLevels(size); level++) {
@@ -152,10 +155,10 @@ export class Edge implements NodeReader {
       if (level === 0 && width > 0) bytes.set(readTile(reader, 0, first, width))
       for (let at = 0; level > 0 && at < width; at++) {
         const tile = readTile(reader, level - 1, first * TILE_WIDTH + at, TILE_WIDTH)
-        bytes.set(topOf(tileRows(hashNode, tile)), at * HASH_LENGTH)
+        bytes.set(topOf(tileRows(p, tile)), at * HASH_LENGTH)
       }
       partials.push({ bytes, width })
-      const rows = tileRows(hashNode, bytes.subarray(0, width * HASH_LENGTH))
+      const rows = tileRows(p, bytes.subarray(0, width * HASH_LENGTH))
       for (const { height, index } of decompose(0, width)) {
         roots[level * TILE_HEIGHT + height] = hashAt(rows[height] ?? bytes, index).slice()
       }
@@ -189,6 +192,21 @@ export class Edge implements NodeReader {
   partialTile(level: number): Uint8Array {
     const { bytes, width } = this.partials[level] ?? NO_TILE
     return bytes.subarray(0, width * HASH_LENGTH)
+  }
+
+  /**
+   * The node at a position in the partial tile of its level.
+   *
+   * @throws {MerkleError} `tile_malformed` if the tile does not have it yet
+   */
+  node(position: TilePosition): Hash {
+    const tile = this.partials[position.level] ?? NO_TILE
+    let rows = rowsOfPartials.get(tile)
+    if (rows === undefined) {
+      rows = tileRows(this.p, tile.bytes.subarray(0, tile.width * HASH_LENGTH))
+      rowsOfPartials.set(tile, rows)
+    }
+    return nodeOf(rows, position)
   }
 
   /**

@@ -1,21 +1,20 @@
 /**
  * @module Inclusion, consistency and range proofs and roots at any size, from tiles (RFC 9162 §2.1.3, §2.1.4).
  *
- * A partial tile of an earlier size is a prefix of today's, so one reader of today's tree proves at every size up to
- * today's. No I/O of its own; what the reader does is the reader's.
+ * A complete subtree of an earlier size is one of today's, so the nodes of today's tree prove at every size up to
+ * today's. No I/O of its own; what the source of the nodes does is the source's.
  */
 import type { Hash, Primitives } from '@trustwarden/proofs'
 import { MerkleError } from './errors.ts'
-import type { HashNode, NodeReader } from './tiles.ts'
-import { emptyRoot, hashAt, nodeHasher, readTile, tileRows } from './tiles.ts'
+import type { HashNode, NodeReader, NodeSource } from './tiles.ts'
+import { emptyRoot, nodeHasher, tileNodes } from './tiles.ts'
 import {
-  TILE_WIDTH,
+  HASH_LENGTH,
   checkSize,
   decompose,
   exactLog2,
   splitPoint,
   tilePosition,
-  tileWidth,
 } from './tree-math.ts'
 import type { Subtree } from './tree-math.ts'
 
@@ -26,37 +25,32 @@ interface LeafRange {
 }
 
 /**
- * The rows above full tiles, by the tile's array, so that a reader with a cache pays the 255 hashes of a tile once and
- * a reader without one keeps nothing alive.
- */
-const rowsOfFullTiles = new WeakMap<Uint8Array, readonly Uint8Array[]>()
-
-/**
- * Proves against one tree size. Everything computed on the way is kept, so make one for each batch of proofs under one
- * head, and drop it with the batch: each tile it touches costs 16 KiB.
+ * Proves against one tree size. Every node that stands in a proof is kept, so make one for each batch of proofs under one
+ * head, and drop it with the batch; or one that keeps none but those of the right edge, 53 at most.
  */
 export class Prover {
   /** The size of the tree that is proven against. */
   readonly size: number
   private readonly p: Pick<Primitives, 'sha256'>
-  private readonly reader: NodeReader
+  private readonly source: NodeSource
   private readonly hashNode: HashNode
-  private readonly rows = new Map<number, Map<number, readonly Uint8Array[]>>()
-  /** By height and index: nodes that stand in a proof. The same node is the same array in every proof. */
-  private readonly nodes: Map<number, Hash>[] = []
+  /** By height and index: nodes that stand in a proof, if they are kept: the same array in every proof then. */
+  private readonly nodes: Map<number, Hash>[] | undefined
   /** By first leaf: the root of the incomplete subtree from there to the end of the tree. */
   private readonly rightEdges = new Map<number, Hash>()
 
   /**
-   * @param reader - Reads every tile of a tree of at least `size` leaves.
+   * @param source - Gives the nodes of a tree of at least `size` leaves.
+   * @param keepsNodes - Whether the nodes of proofs are kept, for others that have them too.
    * @throws {MerkleError} `size_out_of_range` unless `size` is from 0 to 2^53 − 1.
    */
-  constructor(p: Pick<Primitives, 'sha256'>, size: number, reader: NodeReader) {
+  constructor(p: Pick<Primitives, 'sha256'>, size: number, source: NodeSource, keepsNodes = true) {
     checkSize(size)
     this.p = p
     this.size = size
-    this.reader = reader
+    this.source = source
     this.hashNode = nodeHasher(p)
+    this.nodes = keepsNodes ? [] : undefined
   }
 
   /**
@@ -155,13 +149,13 @@ export class Prover {
   /** The root over the leaves from `start` to `end`, one of RFC 9162's ranges. */
   private rangeRoot(start: number, end: number): Hash {
     const height = exactLog2(end - start)
-    if (height !== undefined) return this.keptNode({ height, index: start / (end - start) })
+    if (height !== undefined) return this.nodeOf({ height, index: start / (end - start) })
     // Only the rightmost range at each level is incomplete, so `start` alone names it.
     const known = this.rightEdges.get(start)
     if (known !== undefined) return known
     let root: Hash | undefined
     for (const subtree of decompose(start, end).toReversed()) {
-      const hash = this.nodeAt(subtree)
+      const hash = this.source.node(tilePosition(subtree))
       root = root === undefined ? hash : this.hashNode(hash, root)
     }
     if (root === undefined) return emptyRoot(this.p)
@@ -169,45 +163,17 @@ export class Prover {
     return root
   }
 
-  /** A node as a copy of its own, made once: proofs outlive tiles. */
-  private keptNode(subtree: Subtree): Hash {
+  /** A node as a copy of its own, made once if it is kept: proofs outlive tiles. */
+  private nodeOf(subtree: Subtree): Hash {
     const { height, index } = subtree
+    if (this.nodes === undefined) return ownHash(this.source.node(tilePosition(subtree)))
     const ofHeight = (this.nodes[height] ??= new Map())
     let node = ofHeight.get(index)
     if (node === undefined) {
-      node = this.nodeAt(subtree).slice()
+      node = ownHash(this.source.node(tilePosition(subtree)))
       ofHeight.set(index, node)
     }
     return node
-  }
-
-  private nodeAt(subtree: Subtree): Hash {
-    const { level, tileIndex, row, offset } = tilePosition(subtree)
-    const hashes = this.rowsOf(level, tileIndex)[row]
-    if (hashes === undefined) {
-      throw new MerkleError('tile_malformed', `tile ${level}/${tileIndex} has no row ${row}`)
-    }
-    return hashAt(hashes, offset)
-  }
-
-  private rowsOf(level: number, tileIndex: number): readonly Uint8Array[] {
-    let rowsOfLevel = this.rows.get(level)
-    if (rowsOfLevel === undefined) {
-      rowsOfLevel = new Map()
-      this.rows.set(level, rowsOfLevel)
-    }
-    let rows = rowsOfLevel.get(tileIndex)
-    if (rows === undefined) {
-      const width = tileWidth(this.size, level, tileIndex)
-      const tile = readTile(this.reader, level, tileIndex, width)
-      rows = width === TILE_WIDTH ? rowsOfFullTiles.get(tile) : undefined
-      if (rows === undefined) {
-        rows = tileRows(this.hashNode, tile)
-        if (width === TILE_WIDTH) rowsOfFullTiles.set(tile, rows)
-      }
-      rowsOfLevel.set(tileIndex, rows)
-    }
-    return rows
   }
 }
 
@@ -222,7 +188,7 @@ export function proveInclusion(
   size: number,
   reader: NodeReader,
 ): Hash[] {
-  return new Prover(p, size, reader).inclusion(index)
+  return new Prover(p, size, tileNodes(p, size, reader)).inclusion(index)
 }
 
 /**
@@ -236,7 +202,7 @@ export function proveConsistency(
   newSize: number,
   reader: NodeReader,
 ): Hash[] {
-  return new Prover(p, newSize, reader).consistency(oldSize)
+  return new Prover(p, newSize, tileNodes(p, newSize, reader)).consistency(oldSize)
 }
 
 /**
@@ -245,5 +211,12 @@ export function proveConsistency(
  * @throws {MerkleError} `size_out_of_range`; `tile_malformed`.
  */
 export function rootAt(p: Pick<Primitives, 'sha256'>, size: number, reader: NodeReader): Hash {
-  return new Prover(p, size, reader).root()
+  return new Prover(p, size, tileNodes(p, size, reader)).root()
+}
+
+/** A copy, byte by byte: for 32 of them `slice` takes several times as long, and of a Buffer it would be a view. */
+function ownHash(hash: Hash): Hash {
+  const own = new Uint8Array(HASH_LENGTH)
+  for (let at = 0; at < HASH_LENGTH; at++) own[at] = hash[at] ?? 0
+  return own
 }

@@ -1,14 +1,24 @@
 /** @module Reading tiles, and the hashes between the rows that tiles store. */
 import type { Hash, Primitives } from '@trustwarden/proofs'
 import { MerkleError } from './errors.ts'
-import { HASH_LENGTH, TILE_HEIGHT } from './tree-math.ts'
+import { HASH_LENGTH, TILE_HEIGHT, tileWidth } from './tree-math.ts'
+import type { TilePosition } from './tree-math.ts'
 
-/** Where the prover gets its hashes. Synchronous: what is not in memory is read by the caller's own blocking get. */
+/** Where the prover gets its nodes: what a complete subtree's root is does not depend on the size of the tree. */
+export interface NodeSource {
+  /**
+   * The root of a complete subtree of the tree that is proven against, maybe as a view of what others read too.
+   *
+   * @throws {MerkleError} `tile_malformed`
+   */
+  readonly node: (position: TilePosition) => Hash
+}
+
+/** Reads tiles. Synchronous: what is not in memory is read by the caller's own blocking get. */
 export interface NodeReader {
   /**
    * The first `width` (1 to 256) hashes of tile `level`/`index`, 32 bytes each; more may follow them. A tile only ever
-   * grows at its end, so today's tile serves every earlier size. The bytes must never change afterwards: the rows
-   * above a full tile are remembered for as long as its array lives.
+   * grows at its end, so today's tile serves every earlier size. The bytes must never change afterwards.
    */
   readonly readTile: (level: number, index: number, width: number) => Uint8Array
 }
@@ -21,11 +31,30 @@ export function nodeHasher(p: Pick<Primitives, 'sha256'>): HashNode {
   const node = new Uint8Array(1 + 2 * HASH_LENGTH)
   node[0] = 1
   return (left, right) => {
-    node.set(left, 1)
-    node.set(right, 1 + HASH_LENGTH)
+    // Byte by byte: for 32 of them `set` costs as much as the hash.
+    for (let at = 0; at < HASH_LENGTH; at++) {
+      node[1 + at] = left[at] ?? 0
+      node[1 + HASH_LENGTH + at] = right[at] ?? 0
+    }
     return p.sha256(node)
   }
 }
+
+/** The hashes above a row: of its pairs, an odd last one left out. */
+function rowAbove(p: Pick<Primitives, 'sha256'>, row: Uint8Array): Uint8Array {
+  const width = Math.floor(row.length / (2 * HASH_LENGTH))
+  const above = new Uint8Array(width * HASH_LENGTH)
+  for (let pair = 0; pair < width; pair++) {
+    const from = pair * 2 * HASH_LENGTH
+    pairOfRow.set(row.subarray(from, from + 2 * HASH_LENGTH), 1)
+    above.set(p.sha256(pairOfRow), pair * HASH_LENGTH)
+  }
+  return above
+}
+
+/** 0x01 and two hashes: read before anything else is written there. */
+const pairOfRow = new Uint8Array(1 + 2 * HASH_LENGTH)
+pairOfRow[0] = 1
 
 /** SHA-256 of nothing, the root of the empty tree (RFC 9162 §2.1.1). */
 export function emptyRoot(p: Pick<Primitives, 'sha256'>): Hash {
@@ -58,20 +87,46 @@ export function readTile(
 }
 
 /** All rows of a tile, its own hashes first: row r holds the roots of the complete subtrees of 2^r of them. */
-export function tileRows(hashNode: HashNode, tile: Uint8Array): readonly Uint8Array[] {
+export function tileRows(p: Pick<Primitives, 'sha256'>, tile: Uint8Array): readonly Uint8Array[] {
   const rows = [tile]
   let below = tile
-  for (let row = 1; row <= TILE_HEIGHT; row++) {
-    const width = Math.floor(below.length / (2 * HASH_LENGTH))
-    if (width === 0) break
-    const above = new Uint8Array(width * HASH_LENGTH)
-    for (let at = 0; at < width; at++) {
-      above.set(hashNode(hashAt(below, 2 * at), hashAt(below, 2 * at + 1)), at * HASH_LENGTH)
-    }
-    rows.push(above)
-    below = above
+  for (let row = 1; row <= TILE_HEIGHT && below.length >= 2 * HASH_LENGTH; row++) {
+    below = rowAbove(p, below)
+    rows.push(below)
   }
   return rows
+}
+
+/** The node at a position, given the rows of its tile. @throws {MerkleError} `tile_malformed` if they do not have it */
+export function nodeOf(rows: readonly Uint8Array[], position: TilePosition): Hash {
+  const { level, tileIndex, row, offset } = position
+  const hashes = rows[row]
+  if (hashes === undefined || hashes.length < (offset + 1) * HASH_LENGTH) {
+    const rule = `tile ${level}/${tileIndex} does not have node ${offset} of row ${row}`
+    throw new MerkleError('tile_malformed', rule)
+  }
+  return hashAt(hashes, offset)
+}
+
+/** The nodes of the tree of `size` leaves, from its tiles: each is read once, and its rows are kept. */
+export function tileNodes(
+  p: Pick<Primitives, 'sha256'>,
+  size: number,
+  reader: NodeReader,
+): NodeSource {
+  const levels: Map<number, readonly Uint8Array[]>[] = []
+  return {
+    node: (position) => {
+      const { level, tileIndex } = position
+      const ofLevel = (levels[level] ??= new Map())
+      let rows = ofLevel.get(tileIndex)
+      if (rows === undefined) {
+        rows = tileRows(p, readTile(reader, level, tileIndex, tileWidth(size, level, tileIndex)))
+        ofLevel.set(tileIndex, rows)
+      }
+      return nodeOf(rows, position)
+    },
+  }
 }
 
 /** The root of a full tile, given its rows: the hash that stands for it in the tile above. */

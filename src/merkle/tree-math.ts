@@ -40,22 +40,26 @@ export function checkSize(size: number, max: number = TREE_SIZE_MAX): void {
   }
 }
 
+/** 2^0 to 2^53. */
+const POWERS: readonly number[] = Array.from({ length: 54 }, (_, height) => 2 ** height)
+
+/** The height of the largest power of two that is at most `count`, from 1 on. */
+function heightBelow(count: number): number {
+  // The logarithm is rounded, so that it may be that of the next power.
+  const height = Math.floor(Math.log2(count))
+  return (POWERS[height] ?? Number.POSITIVE_INFINITY) > count ? height - 1 : height
+}
+
 /** The largest power of two below `size`, for sizes from 2 on (RFC 9162 §2.1.1: k < n ≤ 2k). */
 export function splitPoint(size: number): number {
-  let k = 1
-  while (k * 2 < size) k *= 2
-  return k
+  return POWERS[heightBelow(size - 1)] ?? 1
 }
 
 /** The base-2 logarithm of `count` if it is a power of two, otherwise nothing. */
 export function exactLog2(count: number): number | undefined {
-  let height = 0
-  let rest = count
-  while (rest > 1 && rest % 2 === 0) {
-    rest /= 2
-    height++
-  }
-  return rest === 1 ? height : undefined
+  if (!(count >= 1)) return undefined
+  const height = heightBelow(count)
+  return POWERS[height] === count ? height : undefined
 }
 
 /**
@@ -107,7 +111,7 @@ export function tileLevels(size: number): number {
 /** The tile, row and offset from which a complete subtree's root is computed. */
 export function tilePosition({ height, index }: Subtree): TilePosition {
   const row = height % TILE_HEIGHT
-  const rowWidth = TILE_WIDTH / 2 ** row
+  const rowWidth = POWERS[TILE_HEIGHT - row] ?? 1
   const tileIndex = Math.floor(index / rowWidth)
   const level = (height - row) / TILE_HEIGHT
   return { level, tileIndex, row, offset: index - tileIndex * rowWidth }

@@ -19,7 +19,7 @@ import { StoreError, checkStore } from './errors.ts'
 import { sha256 } from './hash.ts'
 import { FoldKeys, KeyDoubt } from './key-filter.ts'
 import { BUNDLE_ENTRIES, Keys, readU16, u64 } from './keys.ts'
-import { formatMeta, loadState, openBatchRecord, readBatchRecord } from './load.ts'
+import { formatMeta, loadState, openBatchRecord, readBatchRecord, readBundle } from './load.ts'
 import type { FoldState, LoadedState } from './load.ts'
 import { SetDigest, digestOf, openSealed, sealValue } from './sealed.ts'
 import type { Op, Store } from './store.ts'
@@ -198,6 +198,17 @@ export class Database implements CommittedState, ViewedState {
       if (entry === undefined) return
       yield entry
     }
+  }
+
+  /**
+   * The entries of bundle `number` as they lie, held against nothing: for whoever hashes them. Views of what was read.
+   *
+   * @throws {StoreError} `entry_missing`, `bundle_corrupt`, `store_failed`
+   */
+  storedEntries(number: number): readonly Uint8Array[] {
+    this.store.checkUsable()
+    const isPending = number * BUNDLE_ENTRIES >= this.#pending.first
+    return isPending ? this.#pending.entries : readBundle(this.store, this.keys, number)
   }
 
   /**

@@ -168,6 +168,7 @@ describe('of a sound log', () => {
       size,
       from: 0,
       to: size,
+      hashesOnly: false,
       replayed: true,
       entries: size,
       tiles: 4,
@@ -179,6 +180,13 @@ describe('of a sound log', () => {
     const tiles = proxy.seen.map((one) => one.path).filter((path) => path.includes('/tile/'))
     expect(new Set(tiles).size).toBe(tiles.length / 2)
     expect(tiles).toContain('/logs/agents/tile/entries/001')
+  })
+
+  test('holds by hashes alone, and says that no statement was read', async () => {
+    const ended = await auditAt(url, '--hashes')
+    expect([ended.code, ended.err]).toEqual([0, ''])
+    expect(ended.out).toContain(`checked: ${size} entries, 4 tiles, 0 signatures`)
+    expect(ended.out).toContain('not checked: statements, their signatures and event ids, outcomes')
   })
 
   test('holds in part, with the keys of signers proven from before', async () => {

@@ -59,6 +59,24 @@ describe('audit', () => {
     expect(readdirSync(beside)).toEqual([])
   })
 
+  test('of hashes alone says what it did not check, and finds a changed byte all the same', () => {
+    const told = trustwarden(['audit', '--data', log.data, '--trust', log.anchor, '--hashes'])
+    expect([told.code, told.out]).toEqual([0, expect.stringMatching(/^holds: entries 0 to /)])
+    expect(told.out).toContain('not checked: statements, their signatures and event ids, outcomes')
+    const data = copied('damaged-hashes')
+    const db = join(data, 'db')
+    for (const name of readdirSync(db).filter((one) => /\.(log|ldb)$/.test(one))) {
+      const path = join(db, name)
+      const bytes = readFileSync(path)
+      const at = bytes.indexOf('eyJhY3Rpb24i', Math.floor(bytes.length / 3))
+      if (at < 0) continue
+      bytes[at + 200] = bytes[at + 200] === 65 ? 66 : 65
+      writeFileSync(path, bytes)
+    }
+    const found = trustwarden(['audit', '--data', data, '--hashes', '--json'])
+    expect(found.code).not.toBe(0)
+  })
+
   test('under another anchor differs', () => {
     const other = makeLog()
     const ended = trustwarden(['audit', '--data', log.data, '--trust', other.anchor])

@@ -17,6 +17,7 @@ import {
   verifyRange,
   fromBase64url,
 } from '@trustwarden/proofs'
+import { decode } from 'cbor-x'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { nativePrimitives } from '../../src/crypto.ts'
 import { acceptsGzip } from '../../src/http/read.ts'
@@ -182,6 +183,24 @@ describe('the tree', () => {
         newRoot: rootOf(0, to),
         path: hashes(reply),
       })
+    }
+  })
+
+  test('a proof says the same in JSON and in CBOR', async () => {
+    for (const query of [
+      `inclusion?index=77&size=${size}`,
+      'inclusion?index=0&size=1',
+      `range?start=3&end=300&size=${size}`,
+      `consistency?from=256&to=${size}`,
+    ]) {
+      const path = `${LOG}/v1/proofs/${query}`
+      const text = await operator.read(path)
+      const cbor = await operator.read(path, { accept: 'application/cbor' })
+      expect([text.headers['content-type'], cbor.headers['content-type']]).toEqual([
+        'application/json; charset=utf-8',
+        'application/cbor',
+      ])
+      expect(decode(cbor.bytes)).toEqual(text.json())
     }
   })
 

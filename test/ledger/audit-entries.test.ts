@@ -11,13 +11,17 @@ import {
   readIssuance,
 } from '@trustwarden/proofs'
 import type { Entry, EntryFields, Link } from '@trustwarden/proofs'
+import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ALL_FOLDS } from '../../src/build.ts'
 import { nativePrimitives as p } from '../../src/crypto.ts'
 import { auditEntries } from '../../src/ledger/audit-entries.ts'
 import type { EntriesReport, EntrySource } from '../../src/ledger/audit-entries.ts'
+import { ChainEnds } from '../../src/ledger/chain-ends.ts'
+import { readFrame } from '../../src/ledger/entry-frame.ts'
 import { Edge, treeReader } from '../../src/merkle/grow.ts'
 import { Prover } from '../../src/merkle/prove.ts'
+import { tileNodes } from '../../src/merkle/tiles.ts'
 import { keylessRules } from '../../src/offline.ts'
 import { MemoryStore } from '../../src/store/memory-store.ts'
 import { outcomeOf, resultsOf } from '../support/client.ts'
@@ -69,7 +73,7 @@ function shownOf(all: readonly Uint8Array[]): Shown {
   const full = new TileMap()
   full.add(tiles)
   const reader = treeReader(edge, full)
-  const prover = new Prover(p, all.length, reader)
+  const prover = new Prover(p, all.length, tileNodes(p, all.length, reader))
   const source: EntrySource = {
     readBundle: (index, width) => Promise.resolve(all.slice(index * 256, index * 256 + width)),
     readTile: (level, index, width) =>
@@ -89,10 +93,13 @@ function issues(bytes: Uint8Array): string | undefined {
   return entry.kind === 'agent.issue' ? readIssuance(p, entry).record.child.instance.id : undefined
 }
 
-function auditOf(
-  shown: Shown,
-  range: { readonly from?: number; readonly to?: number } = {},
-): Promise<EntriesReport> {
+interface Asked {
+  readonly from?: number
+  readonly to?: number
+  readonly hashesOnly?: boolean
+}
+
+function auditOf(shown: Shown, range: Asked = {}): Promise<EntriesReport> {
   const { genesis } = opened.service
   const { handlers, principals } = keylessRules(genesis)
   return auditEntries({
@@ -101,6 +108,7 @@ function auditOf(
     genesisHash: leafHash(p, entries[0] ?? new Uint8Array(0)),
     from: range.from ?? 0,
     to: range.to ?? shown.head.size,
+    hashesOnly: range.hashesOnly ?? false,
     handlers,
     folds: ALL_FOLDS,
     principals,
@@ -110,7 +118,7 @@ function auditOf(
 
 async function differenceIn(
   shown: Shown,
-  range: { readonly from?: number; readonly to?: number } = {},
+  range: Asked = {},
 ): Promise<readonly [string | undefined, number | undefined]> {
   const { ok, difference } = await auditOf(shown, range)
   expect(ok).toBe(difference === undefined)
@@ -142,6 +150,7 @@ describe('from entry 0 on', () => {
       size,
       from: 0,
       to: size,
+      hashesOnly: false,
       replayed: true,
       entries: size,
       tiles: 4,
@@ -187,6 +196,166 @@ describe('from entry 0 on', () => {
     const source = { ...both.source, readRangeProof: () => Promise.resolve([]) }
     const root = new Uint8Array(32)
     expect(await differenceIn({ source, head: { ...both.head, root } })).toEqual(['signature', 299])
+  })
+})
+
+describe('hashes alone', () => {
+  const hashesOnly = true
+
+  it('a sound log holds, whole and in every part, and says that nothing else was checked', async () => {
+    const shown = shownOf(entries)
+    expect(await auditOf(shown, { hashesOnly })).toEqual({
+      ok: true,
+      origin: 'log.example/logs/main',
+      size,
+      from: 0,
+      to: size,
+      hashesOnly: true,
+      replayed: false,
+      entries: size,
+      tiles: 4,
+      signatures: 0,
+      unverified: size,
+    })
+    for (const [from, to] of [
+      [1, 2],
+      [3, size],
+      [255, 257],
+      [256, 512],
+      [size - 1, size],
+    ] as const)
+      expect((await auditOf(shown, { from, to, hashesOnly })).difference).toBeUndefined()
+  })
+
+  it('finds a link or a time that does not follow, and an entry that is none or of another place', async () => {
+    const find = (shown: Shown, range: Asked = {}) => differenceIn(shown, { ...range, hashesOnly })
+    const skipped = withChanged(matched, ({ links }) => ({ links: links.map(misnamed) }))
+    expect(await find(skipped)).toEqual(['chain', matched])
+    const renumbered = withChanged(300, ({ links }) => ({
+      links: links.map((link) => ({ ...link, seq: link.seq - 1 })),
+    }))
+    expect(await find(renumbered)).toEqual(['chain', 300])
+    expect(await find(renumbered, { from: 300 })).toEqual(['chain', 301])
+    const begun = withChanged(300, ({ links }) => ({
+      links: links.map((link) => ({ ...link, seq: 0, previous: null })),
+    }))
+    expect(await find(begun)).toEqual(['chain', 300])
+    // A chain whose beginning is not in the log.
+    const middle = withChanged(1, ({ links }) => ({
+      links: links.map((link) => ({
+        ...link,
+        subject: 'inst:spiffe://acme.example/a/b/inst-00009',
+        seq: 1,
+        previous: { index: 0, leafHash: new Uint8Array(32) },
+      })),
+      kind: 'kind.unknown',
+    }))
+    expect(await find(middle)).toEqual(['chain', 1])
+    const named = { index: foreign, leafHash: leafHash(p, entries[foreign] ?? new Uint8Array(0)) }
+    const inside = withChanged(foreign + 2, ({ links }) => ({
+      links: links.map((link, at) => (at > 0 ? link : { ...link, previous: named })),
+    }))
+    expect(await find(inside, { from: foreign, to: 400 })).toEqual(['chain', foreign + 2])
+    const back = withChanged(300, ({ timeMs }) => ({ timeMs: timeMs - 100_000 }))
+    expect(await find(back)).toEqual(['time', 300])
+    expect(await find(shownOf(entries.with(300, Uint8Array.of(1))))).toEqual(['entry', 300])
+    expect(await find(shownOf(entries.toSpliced(290, 1)))).toEqual(['entry', 290])
+    const other = shownOf(entries.with(0, entries[1] ?? new Uint8Array(0)))
+    expect(await find(other)).toEqual(['genesis', 0])
+  })
+
+  it('finds tiles, a root and entries that are not those of each other', async () => {
+    const shown = shownOf(entries)
+    const readTile: EntrySource['readTile'] = async (level, index, width) => {
+      const tile = await shown.source.readTile(level, index, width)
+      return level === 0 && index === 1 ? tile.with(32 * 7, (tile[32 * 7] ?? 0) ^ 1) : tile
+    }
+    const tiles = { ...shown, source: { ...shown.source, readTile } }
+    expect(await differenceIn(tiles, { hashesOnly })).toEqual(['tile', 256 + 7])
+    const root = { ...shown, head: { ...shown.head, root: new Uint8Array(32) } }
+    expect(await differenceIn(root, { hashesOnly })).toEqual(['root', undefined])
+    const readBundle: EntrySource['readBundle'] = async (index, width) => {
+      const all = await shown.source.readBundle(index, width)
+      return all.map((bytes, at) => (index === 1 && at === 9 ? flipLast(bytes) : bytes))
+    }
+    const changed = { ...shown, source: { ...shown.source, readBundle } }
+    expect(await differenceIn(changed, { hashesOnly })).toEqual(['tile', 256 + 9])
+  })
+
+  it('does not find what the rules do not give, and says so', async () => {
+    const late = withChanged(matched, ({ outcome }) => ({
+      outcome: new Map([...outcome, [0, 'late']]),
+    }))
+    const linked = await auditOf(late, { hashesOnly })
+    // The entries behind it name its hash as it was.
+    expect(linked.difference?.check).toBe('chain')
+    const report = await auditOf(late, { from: matched, to: matched + 1, hashesOnly })
+    expect([report.ok, report.replayed, report.hashesOnly]).toEqual([true, false, true])
+  })
+
+  it('reads of an entry what the whole of it says, and refuses what ends early, whatever it is', () => {
+    for (const bytes of entries) {
+      const { index, timeMs, links } = decodeEntry(bytes)
+      const frame = readFrame(bytes)
+      expect([frame.index, frame.timeMs]).toEqual([index, timeMs])
+      expect(frame.links).toEqual(
+        links.map(({ subject, seq, previous }) => ({ subject, seq, previous })),
+      )
+    }
+    const refused = expect.objectContaining({ code: 'entry_invalid' })
+    const whole = entries[matched] ?? new Uint8Array(0)
+    for (let length = 0; length < whole.length; length++)
+      expect(() => readFrame(whole.subarray(0, length))).toThrow(refused)
+    expect(() => readFrame(new Uint8Array([...whole, 0]))).toThrow(refused)
+    const nested = [0xa8, 0, 1, 1, 0, 2, 0x61, 0x61, 3, 0, 4, ...Array<number>(40).fill(0x81)]
+    expect(() => readFrame(Uint8Array.from(nested))).toThrow(/nested too deeply/)
+    const endless = [
+      0xa8,
+      0,
+      1,
+      1,
+      0,
+      2,
+      0x61,
+      0x61,
+      3,
+      0,
+      4,
+      0x9b,
+      0,
+      0x1f,
+      ...Array<number>(6).fill(255),
+    ]
+    expect(() => readFrame(Uint8Array.from(endless))).toThrow(refused)
+    fc.assert(
+      fc.property(fc.nat(whole.length - 1), fc.nat(255), (at, byte) => {
+        try {
+          readFrame(whole.with(at, byte))
+        } catch (error) {
+          expect(error).toMatchObject({ code: 'entry_invalid' })
+        }
+      }),
+      { numRuns: 2000 },
+    )
+  })
+
+  it('keeps chains beside that do not fit in memory, and holds links against them', async () => {
+    const ends = new ChainEnds(0, new MemoryStore(), 10)
+    const hashOf = (index: number): Uint8Array => new Uint8Array(32).fill(index % 251)
+    const link = (index: number, chain: number, before: number | null) => ({
+      subject: `inst:${chain}`,
+      seq: Math.floor(index / 40),
+      previous: before === null ? null : { index: before, leafHash: hashOf(before) },
+    })
+    for (let index = 0; index < 400; index++) {
+      const before = index < 40 ? null : index - 40
+      expect(ends.follow(link(index, index % 40, before), index, hashOf(index))).toBe(true)
+      await ends.spill()
+    }
+    expect(ends.follow(link(400, 0, 320), 400, hashOf(400))).toBe(false)
+    expect(ends.follow({ ...link(401, 1, 361), seq: 9 }, 401, hashOf(401))).toBe(false)
+    expect(ends.follow(link(402, 2, null), 402, hashOf(402))).toBe(false)
+    expect(ends.follow(link(403, 99, null), 403, hashOf(403))).toBe(false)
   })
 })
 

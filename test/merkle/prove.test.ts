@@ -9,6 +9,7 @@ import { verifyConsistency, verifyInclusion } from '../../proofs/merkle.ts'
 import { verifyRange } from '../../proofs/range-proof.ts'
 import { nativePrimitives as p } from '../../src/crypto.ts'
 import { Edge, treeReader } from '../../src/merkle/grow.ts'
+import { tileNodes } from '../../src/merkle/tiles.ts'
 import type { NodeReader } from '../../src/merkle/tiles.ts'
 import { Prover, proveConsistency, proveInclusion, rootAt } from '../../src/merkle/prove.ts'
 import type { RangeRoot } from '../support/naive-merkle.ts'
@@ -90,7 +91,7 @@ function checkRange(prover: Prover, start: number, end: number): void {
 describe('against the naive recursion and the verifier', () => {
   it('proves every range of every size up to 40, and some of sizes up to 600', () => {
     for (let size = 1; size <= 600; size += size < 40 ? 1 : 93) {
-      const prover = new Prover(p, size, reader)
+      const prover = new Prover(p, size, tileNodes(p, size, reader))
       const step = size <= 40 ? 1 : 59
       for (let start = 0; start < size; start += step) {
         for (let end = start + 1; end <= size; end += step) checkRange(prover, start, end)
@@ -102,7 +103,7 @@ describe('against the naive recursion and the verifier', () => {
   it('proves every index and every older size of every size up to 300', () => {
     expect(hexes([rootAt(p, 0, reader)])).toBe(hexes([naiveRoot([])]))
     for (let size = 1; size <= 300; size++) {
-      const prover = new Prover(p, size, reader)
+      const prover = new Prover(p, size, tileNodes(p, size, reader))
       expect(hexes([prover.root()])).toBe(hexes([mth(0, size)]))
       const step = size < 64 || size > 250 ? 1 : 7
       for (let index = 0; index < size; index += step) checkInclusion(prover, index)
@@ -113,7 +114,7 @@ describe('against the naive recursion and the verifier', () => {
   it('proves at and across the boundaries of level-0, level-1 and level-2 tiles', () => {
     const around = [255, 256, 257, 511, 512, 513, 65_535, 65_536, 65_537, 65_792, 69_999, TODAY]
     for (const size of around) {
-      const prover = new Prover(p, size, reader)
+      const prover = new Prover(p, size, tileNodes(p, size, reader))
       expect(hexes([prover.root()])).toBe(hexes([mth(0, size)]))
       for (const other of around.filter((oldSize) => oldSize <= size)) {
         checkConsistency(prover, other)
@@ -129,7 +130,7 @@ describe('against the naive recursion and the verifier', () => {
     const drawn = fc.tuple(fc.integer({ min: 1, max: TODAY }), fc.nat(), fc.nat())
     fc.assert(
       fc.property(drawn, ([size, one, other]) => {
-        const prover = new Prover(p, size, reader)
+        const prover = new Prover(p, size, tileNodes(p, size, reader))
         for (const at of [one % size, other % size]) {
           checkInclusion(prover, at)
           checkConsistency(prover, at + 1)
@@ -146,12 +147,16 @@ describe('against the naive recursion and the verifier', () => {
 describe('what it reads', () => {
   it('asks for each tile once, only as wide as the tree was at that size', () => {
     const reads: string[] = []
-    const prover = new Prover(p, 66_000, {
-      readTile: (level, index, width) => {
-        reads.push(`${level}/${index}:${width}`)
-        return reader.readTile(level, index, width)
-      },
-    })
+    const prover = new Prover(
+      p,
+      66_000,
+      tileNodes(p, 66_000, {
+        readTile: (level, index, width) => {
+          reads.push(`${level}/${index}:${width}`)
+          return reader.readTile(level, index, width)
+        },
+      }),
+    )
     prover.inclusion(65_999)
     prover.inclusion(65_998)
     prover.consistency(65_537)
@@ -176,7 +181,7 @@ describe('what it reads', () => {
         return tile
       },
     }
-    const prover = new Prover(p, 1000, changing)
+    const prover = new Prover(p, 1000, tileNodes(p, 1000, changing))
     const path = prover.inclusion(700)
     const before = hexes(path)
     for (const tile of tiles.values()) tile.fill(0)
@@ -208,7 +213,7 @@ describe('huge trees', () => {
         // The leaves change beside the index, so that a hash from the wrong place is another hash.
         const boundary = Math.max(0, index + shift)
         const rootOf = naiveTwoToneTree(boundary, before, after)
-        const prover = new Prover(p, size, naiveReader(rootOf))
+        const prover = new Prover(p, size, tileNodes(p, size, naiveReader(rootOf)))
         const root = prover.root()
         expect(hexes([root])).toBe(hexes([rootOf(0, size)]))
         const path = prover.inclusion(index)
@@ -237,7 +242,7 @@ describe('huge trees', () => {
 
 describe('refusals', () => {
   it('refuses indexes and sizes that the tree does not have, by code', () => {
-    const prover = new Prover(p, 10, reader)
+    const prover = new Prover(p, 10, tileNodes(p, 10, reader))
     for (const index of [-1, 10, 0.5, Number.NaN, 2 ** 53]) {
       expect(() => prover.inclusion(index)).toThrow(
         expect.objectContaining({ name: 'MerkleError', code: 'index_out_of_range' }),
@@ -257,7 +262,7 @@ describe('refusals', () => {
     expect(() => proveInclusion(p, 0, 0, reader)).toThrow('leaf index is 0')
     expect(prover.consistency(0)).toEqual([])
     expect(prover.consistency(10)).toEqual([])
-    expect(new Prover(p, 1, reader).inclusion(0)).toEqual([])
+    expect(new Prover(p, 1, tileNodes(p, 1, reader)).inclusion(0)).toEqual([])
   })
 
   it('refuses a reader that does not have the tree, by code', () => {
