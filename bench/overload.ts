@@ -12,7 +12,7 @@ import { Load } from './load.ts'
 import { type Figure, medianOf, Rounds } from './measure.ts'
 import type { Plan } from './plan.ts'
 import { statementRequest } from './prepare.ts'
-import { memoryMib } from './processor.ts'
+import { memoryMib, processorUs } from './processor.ts'
 import {
   type BenchLog,
   type BenchService,
@@ -31,7 +31,7 @@ const CAPACITY_CONNECTIONS = 256
 const CAPACITY_STATEMENTS_MIN = 4_000
 /** More than the service lets in at once, or nothing would ever be refused; files are the limit. */
 const CONNECTIONS = 9_000
-const REVOCATIONS = 5
+const REVOCATIONS = 10
 const PROBE_MS = 50
 const PROBES = 10
 /** A revocation that takes longer is given up, and counts as this long. */
@@ -201,6 +201,7 @@ async function overload(plan: Plan, rounds: Rounds, log: BenchLog): Promise<void
         requestsPerSecond: capacity * TIMES,
         connections: CONNECTIONS,
       })
+      const used = processorUs(service.pid) ?? 0
       const stepMs = (plan.overloadSeconds * SECOND_MS) / (REVOCATIONS + 1)
       for (const [at, instance] of instances.entries()) {
         const over = at % 2 === 0 ? 'new' : 'kept'
@@ -211,6 +212,11 @@ async function overload(plan: Plan, rounds: Rounds, log: BenchLog): Promise<void
         rounds.add(`a revocation in the midst of it, ${over} connection`, 'ms', ms)
       }
       await sleep(stepMs)
+      rounds.add(
+        'processor time of the service',
+        'µs/s',
+        ((processorUs(service.pid) ?? 0) - used) / plan.overloadSeconds,
+      )
       rounds.add('memory, most', 'MiB', memoryMib(service.pid).most)
       rounds.add('memory before it', 'MiB', before.now)
       const finished = steady.finish()
@@ -235,6 +241,7 @@ async function overload(plan: Plan, rounds: Rounds, log: BenchLog): Promise<void
       rounds.add('connections cut', 'requests', report.cut)
       for (const [code, count] of report.codes) rounds.add(`refused as ${code}`, 'requests', count)
       rounds.add('processor time of the load', 'µs/entry', report.loadUs)
+      rounds.add("delay of the load's own event loop: p99", 'ms', report.loadDelayP99Ms)
       rounds.add('crashes', 'processes', service.isRunning() ? 0 : 1)
       await service.stop()
       rounds.add('entries lost', 'entries', await countLost(log, report))

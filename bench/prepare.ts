@@ -68,14 +68,19 @@ export function evaluationRequest(url: URL, signed: Signed): Buffer {
   return requestBytes(url, EVALUATION, JSON.stringify(frame(signed)))
 }
 
-/** The request that submits one statement, and gets its receipt whole, the entry in it. */
-export function statementRequest(url: URL, origin: string, signed: Signed): Buffer {
-  const body = JSON.stringify({ statements: [frame(signed)] })
+/** The request that submits statements, and gets their receipts whole, the entries in them. */
+export function statementsRequest(url: URL, origin: string, statements: readonly Signed[]): Buffer {
+  const body = JSON.stringify({ statements: statements.map(frame) })
   return requestBytes(url, logPath(origin, '/v1/statements'), body)
 }
 
+/** The same, of one statement. */
+export function statementRequest(url: URL, origin: string, signed: Signed): Buffer {
+  return statementsRequest(url, origin, [signed])
+}
+
 /** The request that submits statements as the SDK does: what their receipts have in common is answered once. */
-function statementsRequest(url: URL, origin: string, statements: readonly Signed[]): Buffer {
+function sharedRequest(url: URL, origin: string, statements: readonly Signed[]): Buffer {
   const body = JSON.stringify({ statements: statements.map(frame), receipts: 'shared' })
   return requestBytes(url, logPath(origin, '/v1/statements'), body)
 }
@@ -131,7 +136,7 @@ function inRequests(
   for (let from = 0; from < statements.length; from += perRequest)
     parts.push(statements.slice(from, from + perRequest))
   return {
-    requests: parts.map((part) => statementsRequest(url, client.origin, part)),
+    requests: parts.map((part) => sharedRequest(url, client.origin, part)),
     statementBytes: meanLength(statements),
     check: (answer, place) => checkResults(client, answer, at(parts, place), outcome),
   }

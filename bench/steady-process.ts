@@ -2,10 +2,17 @@
  * @module The process of a steady load. Requests are sent when they are due. What is refused or cut off is repeated, the
  * same bytes, as every client should: a repeat finds what was recorded.
  */
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { ask, type Asking, type BenchAgent, report, reportUndecided } from './agents.ts'
 import { type Answer, Connection } from './connection.ts'
 import { quantile } from './measure.ts'
-import { evaluationRequest, open, type Opened, statementRequest } from './prepare.ts'
+import {
+  evaluationRequest,
+  open,
+  type Opened,
+  statementRequest,
+  statementsRequest,
+} from './prepare.ts'
 import {
   entryDigest,
   type Second,
@@ -36,9 +43,13 @@ const REOPEN_MS = 20
 const FINISH_MS = 30_000
 const TICK_MS = 1
 const SECOND_MS = 1_000
+/** What a queue has given out stays in its array until it is so many. */
+const QUEUE_CUT = 1024
 /** Signing never takes more of a tick than this, or answers wait for it. */
 const SIGN_MS = 4
 
+/** Of each result: its own index comes before those in its receipt. */
+const RESULT = '"status":"registered"'
 const INDEX = /"index":(\d+)/
 const ENTRY = /"entry":"([A-Za-z0-9_-]+)"/
 const CODE = /"code":"([a-z_]+)"/
@@ -53,13 +64,38 @@ const emptyTally = (): Tally => ({ good: [], refused: [], unsent: 0, cut: 0 })
 const quantileOf = (values: readonly number[], share: number): number =>
   values.length === 0 ? 0 : quantile(values, share)
 
+/** First in, first out; an array's own `shift` moves all that is left, once that is many. */
+class Queue<T> {
+  #items: (T | undefined)[] = []
+  #from = 0
+
+  get length(): number {
+    return this.#items.length - this.#from
+  }
+
+  push(item: T): void {
+    this.#items.push(item)
+  }
+
+  shift(): T | undefined {
+    const item = this.#items[this.#from]
+    if (this.length === 0) return undefined
+    this.#items[this.#from++] = undefined
+    if (this.#from >= QUEUE_CUT && this.#from * 2 > this.#items.length) {
+      this.#items = this.#items.slice(this.#from)
+      this.#from = 0
+    }
+    return item
+  }
+}
+
 /** One load from start to finish. */
 class SteadyLoad {
   readonly #opened: Opened
   readonly #order: SteadyOrder
   readonly #free: Connection[] = []
   /** Sent before and to be sent again, and actions that a decision allowed: before anything new. */
-  readonly #again: Item[] = []
+  readonly #again = new Queue<Item>()
   readonly #signed: Item[] = []
   readonly #seconds: Second[] = []
   readonly #codes = new Map<string, number>()
@@ -69,6 +105,7 @@ class SteadyLoad {
   readonly #good: number[] = []
   readonly #refused: number[] = []
   readonly #cpu = process.cpuUsage()
+  readonly #delay = monitorEventLoopDelay({ resolution: 1 })
   #tally = emptyTally()
   #secondFrom = 0
   #cut = 0
@@ -88,6 +125,7 @@ class SteadyLoad {
   async begin(): Promise<void> {
     await Promise.all(Array.from({ length: this.#order.connections }, () => this.#connect()))
     this.#due = 0
+    this.#delay.enable()
     const start = performance.now()
     this.#secondFrom = start
     const tick = (): void => {
@@ -132,6 +170,7 @@ class SteadyLoad {
       codes: this.#codes,
       outcomes: this.#outcomes,
       unanswered,
+      loadDelayP99Ms: this.#delay.percentile(99) / 1e6,
       loadUs: (user + system) / Math.max(1, answered),
       indexes: Float64Array.from(this.#indexes),
       digests: BigUint64Array.from(this.#digests),
@@ -147,12 +186,14 @@ class SteadyLoad {
 
   #sign(): Item {
     const { url, client } = this.#opened
-    const agent = this.#agent()
-    if (this.#order.what === 'undecided') {
-      const signed = reportUndecided(client.origin, agent)
-      return { bytes: statementRequest(url, client.origin, signed), asking: undefined }
+    const { what, perRequest = 1 } = this.#order
+    if (what === 'undecided') {
+      const signed = Array.from({ length: perRequest }, () =>
+        reportUndecided(client.origin, this.#agent()),
+      )
+      return { bytes: statementsRequest(url, client.origin, signed), asking: undefined }
     }
-    const asking = ask(client.origin, agent)
+    const asking = ask(client.origin, this.#agent())
     return { bytes: evaluationRequest(url, asking.signed), asking }
   }
 
@@ -197,21 +238,26 @@ class SteadyLoad {
       this.#again.push(item)
       return
     }
-    const index = INDEX.exec(text)?.[1]
-    const entry = ENTRY.exec(text)?.[1]
-    if (index === undefined || entry === undefined)
-      throw new Error(`not an acknowledgement: ${text.slice(0, 400)}`)
-    this.#indexes.push(Number(index))
-    this.#digests.push(entryDigest(entry))
+    for (const result of item.asking === undefined ? text.split(RESULT).slice(1) : [text])
+      this.#acknowledge(result, item.asking === undefined)
     this.#tally.good.push(ms)
     this.#good.push(ms)
-    if (item.asking === undefined) count(this.#outcomes, OUTCOME.exec(text)?.[1] ?? 'unknown')
-    else this.#actOn(item.asking, text)
+    if (item.asking !== undefined) this.#actOn(item.asking, text)
     const nowMs = Date.now()
     if (this.#awaited !== undefined && nowMs > this.#awaited.atMs) {
       this.#awaited.tell(nowMs)
       this.#awaited = undefined
     }
+  }
+
+  #acknowledge(result: string, hasOutcome: boolean): void {
+    const index = INDEX.exec(result)?.[1]
+    const entry = ENTRY.exec(result)?.[1]
+    if (index === undefined || entry === undefined)
+      throw new Error(`not an acknowledgement: ${result.slice(0, 400)}`)
+    this.#indexes.push(Number(index))
+    this.#digests.push(entryDigest(entry))
+    if (hasOutcome) count(this.#outcomes, OUTCOME.exec(result)?.[1] ?? 'unknown')
   }
 
   #actOn(asking: Asking, text: string): void {

@@ -13,6 +13,8 @@ export interface SteadyOrder {
   /** `undecided`: actions that name no decision; `decided`: a decision, then the action it allows, and again. */
   readonly what: 'undecided' | 'decided'
   readonly requestsPerSecond: number
+  /** Statements a request, of those that are undecided. Default: 1. */
+  readonly perRequest?: number
   /** A request that is due when all are busy is not sent. */
   readonly connections: number
 }
@@ -48,6 +50,8 @@ export interface SteadyReport {
   readonly outcomes: ReadonlyMap<string, number>
   /** Statements that were sent and neither acknowledged nor refused at the end, after every repeat. */
   readonly unanswered: number
+  /** How late the load's own event loop was at most, but for a hundredth of the time: no latency is known better. */
+  readonly loadDelayP99Ms: number
   /** Processor time of this load, µs for each request that was answered. */
   readonly loadUs: number
   /** Acknowledged entries: indexes, and the digest of each entry. */

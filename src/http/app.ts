@@ -1,6 +1,8 @@
 /**
  * @module The HTTP application: routes from the table, strict bodies, problem documents. No storage, no listening.
  */
+import { createServer, type IncomingMessage, type Server } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import {
   type FastifyError,
@@ -15,8 +17,10 @@ import { ServiceError } from '../errors.ts'
 import type { Principal } from '../ledger/contract.ts'
 import { BODY_MEDIA, formatCbor, parseBody, REQUEST_BYTES_MAX, STATEMENT_MEDIA } from './body.ts'
 import { openCredential } from './credential.ts'
+import { bodyOf, type Handle, type Intake, readBody } from './intake.ts'
 import { loggingOptions, logAnswer, noteRefusal, requestIdOf } from './logging.ts'
 import { openapi, pathOf } from './openapi.ts'
+import { createIntake } from './overload.ts'
 import { type Allowed, type Handler, type HttpParts, JsonText } from './parts.ts'
 import { type Problem, problem, problemOf, retryAfterS } from './problem.ts'
 import * as read from './read.ts'
@@ -186,8 +190,6 @@ function mount(app: FastifyInstance, parts: HttpParts, name: RouteName, path: st
 /** fastify's own errors (a body over the limit, an unknown media type) in the words of our table. */
 function asServiceError(error: unknown): unknown {
   const code = (error as { readonly code?: unknown } | undefined)?.code
-  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE')
-    return new ServiceError('request_too_large', `body is over ${REQUEST_BYTES_MAX} bytes`)
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE')
     return new ServiceError(
       'media_type_unsupported',
@@ -250,33 +252,42 @@ function refuseBytes(parts: HttpParts, error: NodeJS.ErrnoException, socket: Soc
 function readBodies(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
   for (const media of [...BODY_MEDIA, ...STATEMENT_MEDIA])
-    app.addContentTypeParser(media, { parseAs: 'buffer' }, (_request, body, done) => {
-      try {
-        done(null, parseBody(body as Buffer, media))
-      } catch (error) {
-        done(error as Error)
-      }
+    app.addContentTypeParser(media, async (request: FastifyRequest, payload: IncomingMessage) => {
+      const body = bodyOf(request.raw)
+      const bytes = body === undefined ? await readBody(payload) : body.bytes
+      if (bytes === undefined)
+        throw new ServiceError('request_too_large', `body is over ${REQUEST_BYTES_MAX} bytes`)
+      return parseBody(bytes, media)
     })
 }
 
 /** How long a handshake may take, ms: who opens connections and says nothing holds them no longer. */
 const HANDSHAKE_MS_MAX = 10_000
 
-/** fastify's settings of TLS, if the listener has it: a server of Node's `https` then, else of `http`. */
-function httpsOptions({ tls }: HttpParts): object {
-  return tls === undefined ? {} : { https: { ...tls, handshakeTimeout: HANDSHAKE_MS_MAX } }
+/** Node's server, which hands its requests to the intake. */
+function serve({ tls }: HttpParts, intake: Intake): Server {
+  const take: Handle = (request, response) => intake.take(request, response)
+  const server =
+    tls === undefined
+      ? createServer(take)
+      : createTlsServer({ ...tls, handshakeTimeout: HANDSHAKE_MS_MAX }, take)
+  server.on('connection', () => intake.connected())
+  server.requestTimeout = 30_000
+  server.keepAliveTimeout = 72_000
+  return server
 }
 
 /**
  * Makes the application. It does not listen.
  */
 export function buildApp(parts: HttpParts): FastifyInstance {
+  let intake: Intake | undefined
   const app: FastifyInstance = fastify({
     ...loggingOptions(parts),
-    ...httpsOptions(parts),
-    bodyLimit: REQUEST_BYTES_MAX,
-    requestTimeout: 30_000,
-    keepAliveTimeout: 72_000,
+    serverFactory: (handle) => {
+      intake = createIntake(parts, handle, (line, message) => app.log.warn(line, message))
+      return serve(parts, intake)
+    },
     routerOptions: { maxParamLength: 2100, ignoreTrailingSlash: false },
     genReqId: (request) => requestIdOf(request.headers['x-request-id']),
     forceCloseConnections: 'idle',
@@ -296,6 +307,7 @@ export function buildApp(parts: HttpParts): FastifyInstance {
   )
   app.addHook('onSend', (request, reply, _payload, done) => {
     reply.header('x-request-id', request.id)
+    intake?.answered(request.raw)
     if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
     // A connection that is kept alive would keep a service that ends from ending.
     if (parts.stopped() !== undefined) reply.header('connection', 'close')

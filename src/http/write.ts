@@ -12,6 +12,7 @@ import {
 import { isErrorCode, ServiceError } from '../errors.ts'
 import type { SubmitResult } from '../ledger/log.ts'
 import { type BodyValue, readStatements, readSubmitted, type Submitted } from './body.ts'
+import { bodyOf as arrivedBody } from './intake.ts'
 import { lineageOf } from './lineage.ts'
 import { noteRefusal } from './logging.ts'
 import { outcomeWord } from './outcome.ts'
@@ -64,6 +65,7 @@ async function register(
       types: TYPES[route],
       signers: SIGNERS[route],
       source: request.raw.socket,
+      urgentOnly: arrivedBody(request.raw)?.urgentOnly ?? false,
       ...(media === undefined ? {} : { media }),
       ...(csr === undefined ? {} : { csr }),
     })

@@ -32,6 +32,15 @@ export const UNVERIFIED_LIMITS: Readonly<Record<Lane, LaneLimits>> = {
   urgent: { submissionsMax: 4096, bytesMax: 64 * 1024 * 1024 },
 }
 
+/** How long what comes in may wait for what is under way, ms. What would wait for longer is refused before it is read. */
+export const WAIT_MS = 200
+/** Bytes that may be under way however little has been done so far: enough for batches that are worth a synced write. */
+export const UNDER_WAY_BYTES_MIN: number = 1024 * 1024
+/** How long a lane is watched for each figure of its rate, ms of having something to do. */
+const RATE_MS = 250
+/** How much of the rate is the last figure's. */
+const RATE_SHARE = 0.3
+
 /** Submissions of one source that wait for their turn, at most: those of one request. */
 export const TURNS_WAITING_MAX = 1000
 
@@ -41,6 +50,37 @@ export interface LaneLoad {
   readonly bytes: number
 }
 
+/** How many bytes a second leave a lane while it holds any. */
+class Rate {
+  #bytesPerMs = 0
+  #bytes = 0
+  #busyMs = 0
+  #busySinceMs: number | undefined
+
+  /** The lane holds something from now on. */
+  begin(): void {
+    this.#busySinceMs = performance.now()
+  }
+
+  /** So much left it, and whether it is empty now. */
+  leave(bytes: number, isEmpty: boolean): void {
+    const nowMs = performance.now()
+    this.#bytes += bytes
+    this.#busyMs += nowMs - (this.#busySinceMs ?? nowMs)
+    this.#busySinceMs = isEmpty ? undefined : nowMs
+    if (this.#busyMs < RATE_MS) return
+    const last = this.#bytes / this.#busyMs
+    const share = this.#bytesPerMs === 0 ? 1 : RATE_SHARE
+    this.#bytesPerMs += (last - this.#bytesPerMs) * share
+    this.#bytes = this.#busyMs = 0
+  }
+
+  /** What leaves in `ms`, at the rate of late. */
+  bytesIn(ms: number): number {
+    return this.#bytesPerMs * ms
+  }
+}
+
 /** Counts what is under way in one lane. */
 export class Admission {
   readonly #lane: Lane
@@ -48,6 +88,7 @@ export class Admission {
   #submissions = 0
   #bytes = 0
   #rejected = 0
+  readonly #rate = new Rate()
   readonly #idle: (() => void)[] = []
 
   constructor(lane: Lane, limits: LaneLimits) {
@@ -71,6 +112,7 @@ export class Admission {
           `at most ${submissionsMax} of ${bytesMax}`,
       )
     }
+    if (this.#submissions === 0) this.#rate.begin()
     this.#submissions++
     this.#bytes += bytes
     let released = false
@@ -79,8 +121,16 @@ export class Admission {
       released = true
       this.#submissions--
       this.#bytes -= bytes
+      this.#rate.leave(bytes, this.#submissions === 0)
       if (this.#submissions === 0) for (const wake of this.#idle.splice(0)) wake()
     }
+  }
+
+  /** Whether `more` bytes can join what is here and be gone within `WAIT_MS`, as fast as it went of late. */
+  hasTimeFor(more: number): boolean {
+    const { bytesMax } = this.#limits
+    const limit = Math.max(UNDER_WAY_BYTES_MIN, this.#rate.bytesIn(WAIT_MS))
+    return this.#bytes + more < Math.min(limit, bytesMax)
   }
 
   /** What the lane holds now. */

@@ -166,6 +166,7 @@ export class Log {
   readonly #lanes: Readonly<Record<Lane, Admission>>
   /** What is not verified yet. */
   readonly #unverified: Readonly<Record<Lane, Admission>>
+  readonly #turnedAway: Record<Lane, number> = { normal: 0, urgent: 0 }
   /** Whose urgent submission is verified next, of each source. */
   readonly #turns = new Turns()
   #closing: Promise<void> | undefined
@@ -297,12 +298,28 @@ export class Log {
     return this.#reader.view()
   }
 
+  /** Types of the statements that are never refused for want of room among others. */
+  get urgentTypes(): readonly string[] {
+    const handlers = [...this.#handlers.values()]
+    return handlers.filter(({ lane }) => lane === 'urgent').map(({ type }) => type)
+  }
+
+  /** Whether what comes to the normal lane behind so many `bytes` more is answered in good time. */
+  hasTimeFor(bytes: number): boolean {
+    return this.#lanes.normal.hasTimeFor(this.#unverified.normal.load().bytes + bytes)
+  }
+
+  /** Counts what was refused before it came here. */
+  turnAway(lane: Lane): void {
+    this.#turnedAway[lane]++
+  }
+
   /** Figures for metrics. */
   stats(): LogStats {
     const { size, timeMs } = this.head()
     const lane = (name: Lane): LaneStats => {
       const admission = this.#lanes[name]
-      const turnedAway = name === 'urgent' ? this.#turns.rejected : 0
+      const turnedAway = this.#turnedAway[name] + (name === 'urgent' ? this.#turns.rejected : 0)
       const rejected = admission.rejected + this.#unverified[name].rejected + turnedAway
       const unverified = this.#unverified[name].load().submissions
       return { ...admission.load(), unverified, rejected }
@@ -337,6 +354,10 @@ export class Log {
     const read = readSubmitted(submitted, this.#handlers)
     const { lane } = read.handler
     if (lane === 'normal' && this.#guard.isStopped()) throw clockStopped(this.#guard)
+    if (lane === 'normal' && submitted.urgentOnly === true) {
+      this.turnAway('normal')
+      throw new ServiceError('overloaded', 'only what is urgent is taken now')
+    }
     if (lane === 'normal') this.#options.space?.checkIntake()
     try {
       const result =

@@ -47,6 +47,8 @@ export interface Submitted {
   readonly signers?: readonly string[]
   /** What it came over, such as a connection: of one source one urgent statement is verified at a time. */
   readonly source?: object
+  /** Whether it came in where there was no room: refused, unless it is urgent. */
+  readonly urgentOnly?: boolean
 }
 
 /** Bytes of a certificate request (FORMAT §1.4). */

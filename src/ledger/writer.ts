@@ -30,6 +30,10 @@ export const BATCH_BYTES_MAX: number = 4 * 1024 * 1024
 export const BATCH_WAIT_MS = 2
 /** How long a batch is decided, ms: what is left then waits for the next one, and others run in between. */
 export const DECIDE_BUDGET_MS = 20
+/** How long it is decided at a stretch, ms: others run in between. */
+const DECIDE_STRETCH_MS = 4
+/** Answers that are given at a stretch: each costs as much as a decision. */
+const ANSWERS_STRETCH = 32
 
 /** The part of the head record that the writer needs. */
 export type HeadRecordWriter = Pick<HeadRecord, 'current' | 'write'>
@@ -285,16 +289,22 @@ export class Writer {
     const answers = await this.#decideAll(open, taken, budgetMs)
     const head = open.decided.length === 0 ? before : await this.#write(open, timeMs)
     if (head === before) database.drop(batch)
-    taken.forEach(({ resolve, reject }, at) => {
-      const answer = answers[at]
-      if (answer === undefined) return
-      if (answer.type === 'refuse') reject(answer.error)
-      else resolve(answer.type === 'stale' ? answer : { ...answer, head })
-    })
+    void this.#answer(taken.slice(0, answers.length), answers, head)
     if (head === before) return
     const entries = open.decided.map(({ registered }) => registered)
     const tookMs = performance.now() - since
     guarded(() => this.#options.onCommitted({ head, entries, erased: open.erased, tookMs }))
+  }
+
+  /** Answers what is durable, in order, some at a time: the next batch does not wait for it. */
+  async #answer(taken: readonly Waiting[], answers: readonly Answer[], head: SignedHead) {
+    for (const [at, { resolve, reject }] of taken.entries()) {
+      if (at > 0 && at % ANSWERS_STRETCH === 0) await nextTurn()
+      const answer = answers[at]
+      if (this.#fatal !== undefined || answer === undefined) reject(this.#stopped())
+      else if (answer.type === 'refuse') reject(answer.error)
+      else resolve(answer.type === 'stale' ? answer : { ...answer, head })
+    }
   }
 
   /** Decides in order, until the budget is used up. What it gives back has one answer for each that was decided. */
@@ -304,9 +314,15 @@ export class Writer {
     budgetMs: number,
   ): Promise<readonly Answer[]> {
     const answers: Answer[] = []
-    const since = performance.now()
+    let [spentMs, since] = [0, performance.now()]
     for (const waiting of taken) {
-      if (answers.length > 0 && performance.now() - since > budgetMs) break
+      const nowMs = performance.now()
+      if (answers.length > 0 && spentMs + nowMs - since > budgetMs) break
+      if (nowMs - since > DECIDE_STRETCH_MS) {
+        spentMs += nowMs - since
+        await nextTurn()
+        since = performance.now()
+      }
       const { submission, handler } = waiting
       let answer = this.#decider.decide(open, submission, handler)
       while (answer instanceof KeyDoubt) {
@@ -376,6 +392,12 @@ export class Writer {
     }
     return head
   }
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve)
+  })
 }
 
 /** Calls somebody who listens. What they throw is theirs, and ends nothing here: the batch is durable and answered. */
