@@ -26,11 +26,23 @@ import { Steady } from './steady.ts'
 import { countFor } from './submit.ts'
 
 const TIMES = 5
-const CAPACITY_CONNECTIONS = 256
+
+/** One overload. */
+interface Shape {
+  readonly perRequest: number
+  /** Over which the capacity is found. */
+  readonly few: number
+  /** Over which the overload is sent: more than the service has time for at once; files are the limit. */
+  readonly many: number
+}
+
+/** A refusal costs the service and the load as much for ten statements as for one. */
+const SHAPES: readonly Shape[] = [
+  { perRequest: 1, few: 256, many: 9_000 },
+  { perRequest: 10, few: 64, many: 2_000 },
+]
 /** A service that has just started is slower than it will be. */
 const CAPACITY_STATEMENTS_MIN = 4_000
-/** More than the service lets in at once, or nothing would ever be refused; files are the limit. */
-const CONNECTIONS = 9_000
 const REVOCATIONS = 10
 const PROBE_MS = 50
 const PROBES = 10
@@ -126,14 +138,20 @@ function within<T>(promise: Promise<T>, ms: number): Promise<T> {
 const messageOf = (error: unknown): string =>
   error instanceof Error ? error.message : String(error)
 
-async function findCapacity(plan: Plan, log: BenchLog, service: BenchService): Promise<number> {
+/** In statements a second. */
+async function findCapacity(
+  plan: Plan,
+  log: BenchLog,
+  service: BenchService,
+  { perRequest, few: connections }: Shape,
+): Promise<number> {
   const load = await Load.start(log, service)
   try {
-    const order = { what: 'undecided', perRequest: 1, connections: CAPACITY_CONNECTIONS } as const
+    const order = { what: 'undecided', perRequest, connections } as const
     let { rate } = await load.run({ ...order, count: CAPACITY_STATEMENTS_MIN })
     const rates: number[] = []
     for (let round = 0; round < plan.rounds; round++) {
-      const count = Math.max(CAPACITY_STATEMENTS_MIN, countFor(rate, plan.loadMs, 1))
+      const count = Math.max(CAPACITY_STATEMENTS_MIN, countFor(rate, plan.loadMs, perRequest))
       ;({ rate } = await load.run({ ...order, count }))
       rates.push(rate)
     }
@@ -181,25 +199,34 @@ async function timeRecovery(url: string): Promise<number> {
   return since - start
 }
 
-async function overload(plan: Plan, rounds: Rounds, log: BenchLog): Promise<void> {
+interface Ceiling {
+  readonly of: string
+  readonly rate: number
+}
+
+async function overload(plan: Plan, rounds: Rounds, log: BenchLog, shape: Shape): Promise<void> {
+  const { perRequest, few, many } = shape
+  const add = (name: string, unit: string, value: number, ceiling?: Ceiling): void =>
+    rounds.add(`${perRequest} a request: ${name}`, unit, value, ceiling)
   const service = await startBenchService(log)
   try {
     const instances = await issueAgents(log, service.url)
     const revoker = await Revoker.start(plan, log, service.url)
     plan.progress('overload: finding the capacity')
-    const capacity = await findCapacity(plan, log, service)
-    rounds.add('capacity, 1 a request, 256 connections', 'entries/s', capacity)
+    const capacity = await findCapacity(plan, log, service, shape)
+    add(`capacity, ${few} connections`, 'entries/s', capacity)
     const before = memoryMib(service.pid)
     const steady = await Steady.start(log, service.url)
     try {
       plan.progress(
-        `overload: ${TIMES} times ${capacity.toFixed(0)}/s for ${plan.overloadSeconds} s`,
+        `overload: ${TIMES} times ${capacity.toFixed(0)}/s, ${perRequest} a request, for ${plan.overloadSeconds} s`,
       )
       const queue = watchQueue(service.url)
       await steady.begin({
         what: 'undecided',
-        requestsPerSecond: capacity * TIMES,
-        connections: CONNECTIONS,
+        requestsPerSecond: (capacity * TIMES) / perRequest,
+        connections: many,
+        perRequest,
       })
       const used = processorUs(service.pid) ?? 0
       const stepMs = (plan.overloadSeconds * SECOND_MS) / (REVOCATIONS + 1)
@@ -209,42 +236,44 @@ async function overload(plan: Plan, rounds: Rounds, log: BenchLog): Promise<void
         await revoker.keep()
         await sleep(stepMs / 2)
         const ms = await revoker.revoke(instance, over)
-        rounds.add(`a revocation in the midst of it, ${over} connection`, 'ms', ms)
+        add(`a revocation in the midst of it, ${over} connection`, 'ms', ms)
       }
       await sleep(stepMs)
-      rounds.add(
+      add(
         'processor time of the service',
         'µs/s',
         ((processorUs(service.pid) ?? 0) - used) / plan.overloadSeconds,
       )
-      rounds.add('memory, most', 'MiB', memoryMib(service.pid).most)
-      rounds.add('memory before it', 'MiB', before.now)
+      add('memory, most', 'MiB', memoryMib(service.pid).most)
+      add('memory before it', 'MiB', before.now)
       const finished = steady.finish()
       const recovery = await timeRecovery(service.url)
       const report = await finished
-      rounds.add('recovery', 'ms', recovery)
-      rounds.add('queue, most that was seen', 'entries', queue.stop())
+      add('recovery', 'ms', recovery)
+      add('queue, most that was seen', 'entries', queue.stop())
       const whole = report.seconds.slice(1, plan.overloadSeconds)
       for (const second of whole)
-        rounds.add('goodput by second', 'entries/s', second.good, {
+        add('goodput by second', 'entries/s', second.good * perRequest, {
           of: 'capacity',
           rate: capacity,
         })
-      const offered = whole.map(({ s, good, refused, unsent }) => (good + refused + unsent) / s)
-      rounds.add('due by second', 'entries/s', medianOf(offered))
-      const sent = whole.map(({ s, good, refused }) => (good + refused) / s)
-      rounds.add('answered by second', 'entries/s', medianOf(sent))
-      rounds.add('refused', 'requests', report.refused)
-      rounds.add('refused: p99', 'ms', report.refusedP99Ms)
-      rounds.add('taken: p50', 'ms', report.goodP50Ms)
-      rounds.add('taken: p99', 'ms', report.goodP99Ms)
-      rounds.add('connections cut', 'requests', report.cut)
-      for (const [code, count] of report.codes) rounds.add(`refused as ${code}`, 'requests', count)
-      rounds.add('processor time of the load', 'µs/entry', report.loadUs)
-      rounds.add("delay of the load's own event loop: p99", 'ms', report.loadDelayP99Ms)
-      rounds.add('crashes', 'processes', service.isRunning() ? 0 : 1)
+      const offered = whole.map(
+        ({ s, good, refused, unsent }) => ((good + refused + unsent) * perRequest) / s,
+      )
+      add('due by second', 'entries/s', medianOf(offered))
+      const sent = whole.map(({ s, good, refused }) => ((good + refused) * perRequest) / s)
+      add('answered by second', 'entries/s', medianOf(sent))
+      add('refused', 'requests', report.refused)
+      add('refused: p99', 'ms', report.refusedP99Ms)
+      add('taken: p50', 'ms', report.goodP50Ms)
+      add('taken: p99', 'ms', report.goodP99Ms)
+      add('connections cut', 'requests', report.cut)
+      for (const [code, count] of report.codes) add(`refused as ${code}`, 'requests', count)
+      add('processor time of the load', 'µs/request', report.loadUs)
+      add("delay of the load's own event loop: p99", 'ms', report.loadDelayP99Ms)
+      add('crashes', 'processes', service.isRunning() ? 0 : 1)
       await service.stop()
-      rounds.add('entries lost', 'entries', await countLost(log, report))
+      add('entries lost', 'entries', await countLost(log, report))
     } finally {
       steady.stop()
     }
@@ -310,7 +339,10 @@ export async function benchOverload(plan: Plan): Promise<readonly Figure[]> {
     }
   }
   try {
-    await attempt('the overload', () => overload(plan, rounds, log))
+    for (const shape of SHAPES)
+      await attempt(`the overload, ${shape.perRequest} a request`, () =>
+        overload(plan, rounds, log, shape),
+      )
     const settable = { settable: true }
     await attempt('revocations under a clock stop', () =>
       revokeWhileStopped(plan, rounds, log, 'a clock stop', settable, (service) =>
