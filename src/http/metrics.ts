@@ -163,7 +163,7 @@ export function watch({ registry }: Metrics, readOnce: () => Promise<Readings>):
   labelled(
     Counter,
     'overload_refusals_total',
-    'Submissions that found a full queue, by lane',
+    'Submissions, and requests that were not parsed, for which there was no room, by lane',
     ['lane'],
     ({ log }) =>
       (['normal', 'urgent'] as const).map((lane) => [{ lane }, log.lanes[lane].rejected]),

@@ -45,6 +45,8 @@ class Tested {
       },
     })
     this.#server = createServer((request, response) => this.intake.take(request, response))
+    // Who is cut off was cut off by the intake.
+    this.#server.keepAliveTimeout = 60_000
   }
 
   async client(): Promise<Client> {
