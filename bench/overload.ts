@@ -239,11 +239,8 @@ async function overload(plan: Plan, rounds: Rounds, log: BenchLog, shape: Shape)
         add(`a revocation in the midst of it, ${over} connection`, 'ms', ms)
       }
       await sleep(stepMs)
-      add(
-        'processor time of the service',
-        'µs/s',
-        ((processorUs(service.pid) ?? 0) - used) / plan.overloadSeconds,
-      )
+      const usedUs = (processorUs(service.pid) ?? 0) - used
+      add('processors that the service got', 'of them', usedUs / 1e6 / plan.overloadSeconds)
       add('memory, most', 'MiB', memoryMib(service.pid).most)
       add('memory before it', 'MiB', before.now)
       const finished = steady.finish()
