@@ -68,7 +68,7 @@ import { ROTATE_KIND, readRotations } from './ledger/rotations.ts'
 import { CommittedView } from './ledger/state.ts'
 import { VerifyPool } from './ledger/verify-pool.ts'
 import { gatherLines, openTls, readings, startTls, timed, type Voice } from './operation.ts'
-import { scrubPlace } from './scrub-place.ts'
+import { damageMark, scrubPlace } from './scrub-place.ts'
 import { openServiceKeys } from './service-keys.ts'
 import { createAllowancesFold, withAllowance } from './revocation/allowance.ts'
 import { refreshTrustFile } from './trust-file.ts'
@@ -313,6 +313,11 @@ export async function openService(config: Config, options: ServiceOptions): Prom
         const { agentQuota: agent, ownerQuota: owner } = config
         const quotas = new Quotas({ agent, owner }, () => clock.bootMs())
         const { onProgress, acceptHead, acceptClockAheadMs } = options
+        const damage = damageMark(config.data)
+        if (damage.isSet())
+          options.onWarning?.(
+            'the last run stopped over damage: everything is checked before the first answer',
+          )
         const log = await Log.open({
           database,
           headRecord: timed(headRecord, metrics),
@@ -327,6 +332,12 @@ export async function openService(config: Config, options: ServiceOptions): Prom
           ...(config.scrubRate === 0
             ? {}
             : { scrub: { bytesPerS: config.scrubRate * MIB, place: scrubPlace(config.data) } }),
+          damage,
+          onStartChecked: (tookMs) =>
+            voice.tell(
+              'info',
+              `the folds, and the last disclosures, were checked behind the start in ${Math.round(tookMs)} ms`,
+            ),
           space: space.guard,
           ...(agent === undefined && owner === undefined ? {} : { quotas }),
           onCommitted: ({ entries, tookMs }) => {
