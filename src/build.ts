@@ -79,6 +79,7 @@ import { Database } from './store/database.ts'
 import { HeadRecord } from './store/head-record.ts'
 import { checkKeepingJournals, listCopies, openKeepingJournals } from './store/journals.ts'
 import type { CheckProgress } from './store/start-checks.ts'
+import { checkFoldTables } from './store/table-sums.ts'
 import { type Reload, TLS_OPTIONS, type TlsKeeper } from './tls.ts'
 
 /** Milliseconds that one policy evaluation may take. */
@@ -275,6 +276,8 @@ export async function openService(config: Config, options: ServiceOptions): Prom
     const { createMetrics } = await import('./http/metrics.ts')
     const metrics = createMetrics()
     const onWrite = (ms: number) => metrics.fsyncs.observe({ file: 'database' }, ms / 1000)
+    // Nobody else has it open: the head record is held.
+    await checkFoldTables(directory, origin, options.onProgress)
     const { store, journals } = await openKeepingJournals(directory, { onWrite })
     resources.add(() => store.close())
     // A refusal about what is stored keeps the copy of the journals and names it; any other (a wrong passphrase) does not.

@@ -38,7 +38,9 @@ const stopOf = ({ fatal }: TestLog): string | undefined => {
 }
 
 /** Ids of the folds that are not in memory, and so are left by a start. */
-const LEFT = new Set(Object.values(FOLDS).flatMap(({ id, resident }) => (resident ? [] : [id])))
+const LEFT: ReadonlySet<number> = new Set(
+  Object.values(FOLDS).flatMap(({ id, resident }) => (resident ? [] : [id])),
+)
 
 /** Holds every scan of a whole such fold behind its first step, which has seen what there is. Returns what lets go. */
 function holdFoldScans(test: TestLog): () => void {
