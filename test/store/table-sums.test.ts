@@ -128,6 +128,25 @@ describe('the checksums of tables', () => {
     expect(passed).toBeGreaterThan(20)
   })
 
+  test('find every flipped bit of filter, index and what leads to them', async () => {
+    const path = copyOf()
+    for (const name of tablesOf(whole)) {
+      const bytes = readFileSync(join(whole, name))
+      // The filter lies in front of the block that names it, and all that follows leads to something.
+      const named = bytes.indexOf('filter.leveldb.BuiltinBloomFilter2')
+      expect(named).toBeGreaterThan(0)
+      for (let at = named - 48; at < bytes.length - 48; at++) {
+        const changed = Buffer.from(bytes)
+        changed[at] = (changed[at] ?? 0) ^ (1 << (at % 8))
+        writeFileSync(join(path, name), changed)
+        await expect(checkFoldTables(path, ORIGIN), `byte ${at}`).rejects.toMatchObject({
+          code: 'table_corrupt',
+        })
+      }
+      writeFileSync(join(path, name), bytes)
+    }
+  })
+
   test('are missed where a table is cut off or gone', async () => {
     for (const damage of [
       (path: string) => writeFileSync(path, readFileSync(path).subarray(0, -60)),
