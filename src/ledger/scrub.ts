@@ -33,8 +33,6 @@ const LOOK_AGAIN_MS = 200
 const RESTARTS_MAX = 2
 /** What is read at once, before others run: a millisecond or two. */
 const STEP_BYTES = 65_536
-/** The same for what a start left: its turns are the fewer. */
-const START_STEP_BYTES = 262_144
 /** How often the place is kept. */
 const KEEP_MS = 30_000
 
@@ -99,7 +97,6 @@ class Interruption extends Error {
 export class Scrubber {
   readonly #options: ScrubberOptions
   #pace: Pick<Pace, 'spend'>
-  #stepBytes = START_STEP_BYTES
   readonly #stop = new AbortController()
   #running: Promise<void> = Promise.resolve()
   /** Set by an erasure: the scan of a fold is to end. */
@@ -187,7 +184,6 @@ export class Scrubber {
   async #scrub({ bytesPerS, restMs = REST_MS, place }: ScrubOptions): Promise<void> {
     const { clock } = this.#options
     this.#pace = new Pace(bytesPerS)
-    this.#stepBytes = STEP_BYTES
     for (;;) {
       await this.#rest(restMs)
       await this.#pass(place)
@@ -288,7 +284,7 @@ export class Scrubber {
 
   async #spend(bytes: number): Promise<void> {
     this.#unpaid += bytes
-    if (this.#unpaid < this.#stepBytes) return
+    if (this.#unpaid < STEP_BYTES) return
     const paid = this.#unpaid
     this.#unpaid = 0
     if (this.#startPosition === 1) this.#stats = { ...this.#stats, bytes: this.#stats.bytes + paid }

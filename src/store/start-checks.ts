@@ -66,6 +66,8 @@ const PROGRESS_STEPS = 1000
 /** Keys of a fold that are checked before a pace is asked, and what a key costs: it is read twice, once at random. */
 const PACE_KEYS = 64
 const KEY_COST_BYTES = 1024
+/** What an entry costs whose erasable values are compared: it is read and parsed. */
+const ENTRY_COST_BYTES = 4096
 /** A key can change between scan and get: only what stays contradictory is damage. */
 const LOOKS = 3
 /** First byte of a bundle's key, behind the prefix. */
@@ -184,7 +186,7 @@ export async function checkErasables(
         row = await rows.next()
       }
       checkErasable(database, index, expectationOf(index), shown)
-      await options.pace?.(KEY_COST_BYTES)
+      await options.pace?.(ENTRY_COST_BYTES)
       if ((index - from) % PROGRESS_STEPS !== 0) continue
       options.onProgress?.({ what: 'disclosures', done: index - from, total: size - from })
       await nextTurn()
