@@ -54,10 +54,11 @@ async function load() {
     serviceModule<typeof import('../src/gate/policies.ts')>('gate/policies'),
     serviceModule<typeof import('../src/gate/policy-host.ts')>('gate/policy-host'),
   ])
-  const [database, record, journals] = await Promise.all([
+  const [database, record, journals, checks] = await Promise.all([
     serviceModule<typeof import('../src/store/database.ts')>('store/database'),
     serviceModule<typeof import('../src/store/head-record.ts')>('store/head-record'),
     serviceModule<typeof import('../src/store/journals.ts')>('store/journals'),
+    serviceModule<typeof import('../src/store/start-checks.ts')>('store/start-checks'),
   ])
   return {
     ...build,
@@ -77,6 +78,7 @@ async function load() {
     ...database,
     ...record,
     ...journals,
+    ...checks,
   }
 }
 
@@ -126,6 +128,8 @@ export async function openLedger({ data }: Pick<BenchLog, 'data'>): Promise<Ledg
     journals,
     acceptClockAheadMs,
   })
+  // No scrub runs behind it, and until the folds are checked every key costs a scan.
+  await s.checkSetDigests(database)
   const reader = new s.LogReader(database, keys.log, recovered)
   let fatal: Error | undefined
   const writer = new s.Writer({

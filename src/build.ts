@@ -68,7 +68,7 @@ import { ROTATE_KIND, readRotations } from './ledger/rotations.ts'
 import { CommittedView } from './ledger/state.ts'
 import { VerifyPool } from './ledger/verify-pool.ts'
 import { gatherLines, openTls, readings, startTls, timed, type Voice } from './operation.ts'
-import { scrubPlace } from './scrub-place.ts'
+import { damageMark, scrubPlace } from './scrub-place.ts'
 import { openServiceKeys } from './service-keys.ts'
 import { createAllowancesFold, withAllowance } from './revocation/allowance.ts'
 import { refreshTrustFile } from './trust-file.ts'
@@ -79,6 +79,7 @@ import { Database } from './store/database.ts'
 import { HeadRecord } from './store/head-record.ts'
 import { checkKeepingJournals, listCopies, openKeepingJournals } from './store/journals.ts'
 import type { CheckProgress } from './store/start-checks.ts'
+import { checkFoldTables } from './store/table-sums.ts'
 import { type Reload, TLS_OPTIONS, type TlsKeeper } from './tls.ts'
 
 /** Milliseconds that one policy evaluation may take. */
@@ -275,6 +276,8 @@ export async function openService(config: Config, options: ServiceOptions): Prom
     const { createMetrics } = await import('./http/metrics.ts')
     const metrics = createMetrics()
     const onWrite = (ms: number) => metrics.fsyncs.observe({ file: 'database' }, ms / 1000)
+    // Nobody else has it open: the head record is held.
+    await checkFoldTables(directory, origin, options.onProgress)
     const { store, journals } = await openKeepingJournals(directory, { onWrite })
     resources.add(() => store.close())
     // A refusal about what is stored keeps the copy of the journals and names it; any other (a wrong passphrase) does not.
@@ -313,6 +316,11 @@ export async function openService(config: Config, options: ServiceOptions): Prom
         const { agentQuota: agent, ownerQuota: owner } = config
         const quotas = new Quotas({ agent, owner }, () => clock.bootMs())
         const { onProgress, acceptHead, acceptClockAheadMs } = options
+        const damage = damageMark(config.data)
+        if (damage.isSet())
+          options.onWarning?.(
+            'the last run stopped over damage: everything is checked before the first answer',
+          )
         const log = await Log.open({
           database,
           headRecord: timed(headRecord, metrics),
@@ -327,6 +335,12 @@ export async function openService(config: Config, options: ServiceOptions): Prom
           ...(config.scrubRate === 0
             ? {}
             : { scrub: { bytesPerS: config.scrubRate * MIB, place: scrubPlace(config.data) } }),
+          damage,
+          onStartChecked: (tookMs) =>
+            voice.tell(
+              'info',
+              `the folds, and the last disclosures, were checked behind the start in ${Math.round(tookMs)} ms`,
+            ),
           space: space.guard,
           ...(agent === undefined && owner === undefined ? {} : { quotas }),
           onCommitted: ({ entries, tookMs }) => {

@@ -31,6 +31,9 @@ const ADVICE: Readonly<Record<string, string>> = {
   store_differs_from_record:
     'data and record are of two histories: restore the data that belongs to the record',
   fold_missing: '"trustwarden rebuild --data DIR" builds what this release adds',
+  table_corrupt:
+    'keep a copy of the directory; "trustwarden rebuild --data DIR" reads all entries and writes the folds anew if they are ' +
+    'whole. If it ends with another error, restore',
   set_digest_mismatch: 'the entries are whole if "trustwarden rebuild --data DIR" says so',
   clock_ahead: 'set the clock right; if it is right, start once with "serve --accept-clock"',
   clock_behind: 'set the clock right, or wait until it has passed the last ledger time',

@@ -24,6 +24,12 @@ function logLine(io: Io, level: keyof typeof LEVEL, msg: string): void {
   io.err(`${JSON.stringify(line)}\n`)
 }
 
+/** The stable name of what was found, by whoever found it, in front of its message. */
+function codeOf(error: Error): string {
+  const found = error.cause instanceof Error && 'code' in error.cause ? error.cause : error
+  return 'code' in found ? `${String(found.code)}: ` : ''
+}
+
 /** How long an end may take once the listener closes: longer than open connections may keep it (build.ts). */
 const STOP_MS_MAX = 15_000
 
@@ -70,7 +76,7 @@ async function serveUntilSignal(
     logLine(
       io,
       'fatal',
-      `${error.message}; the process ends, the next start checks what is on disk`,
+      `${codeOf(error)}${error.message}; the process ends, the next start checks what is on disk`,
     )
     process.exitCode = 1
     setImmediate(() => process.exit(1))

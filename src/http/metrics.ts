@@ -196,6 +196,11 @@ export function watch({ registry }: Metrics, readOnce: () => Promise<Readings>):
     (n) => n.disk.reserveBytes,
   )
   gauge('disk_low', '1 while the floor stops intake', ({ disk }) => Number(disk.low))
+  gauge(
+    'start_check_position',
+    'How far the check that a start left to be done behind it is, 0 to 1; 1: done',
+    ({ log }) => log.startChecked,
+  )
   gauge('scrub_bytes', 'Bytes read again behind the log by this process', ({ log }) =>
     log.scrub === undefined ? undefined : log.scrub.bytes,
   )

@@ -12,6 +12,8 @@ import { Edge } from '../merkle/grow.ts'
 import type { Prover } from '../merkle/prove.ts'
 import type { Database } from '../store/database.ts'
 import type { ErasureResult } from '../store/erasure.ts'
+import { StoreError } from '../store/errors.ts'
+import { isAboutData } from '../store/journals.ts'
 import type { KeptJournals } from '../store/journals.ts'
 import type { CheckProgress } from '../store/start-checks.ts'
 import { Admission, LANE_LIMITS, Turns, UNVERIFIED_LIMITS } from './admission.ts'
@@ -41,7 +43,7 @@ import { LogReader, isDamage } from './reader.ts'
 import type { Published } from './reader.ts'
 import { recover } from './recovery.ts'
 import { Scrubber } from './scrub.ts'
-import type { ScrubOptions, ScrubStats } from './scrub.ts'
+import type { LeftByStart, ScrubOptions, ScrubStats } from './scrub.ts'
 import { sequencesFold } from './sequences.ts'
 import type { SpaceGuard } from './space-guard.ts'
 import { VerifyPool } from './verify-pool.ts'
@@ -90,7 +92,22 @@ export interface LogOptions {
   readonly erasureRetryMs?: number
   /** How everything stored is read again behind the log. Default: it is not. */
   readonly scrub?: ScrubOptions
+  /** Told that what the start left was checked behind it, and how long that took, ms. */
+  readonly onStartChecked?: (tookMs: number) => void
+  /** Where it is kept that a log stopped over damage. Default: nowhere. */
+  readonly damage?: DamageMark
   readonly sleep?: (ms: number) => Promise<void>
+}
+
+/**
+ * Says to the next start that a process stopped over damage: then everything is checked before the first answer, so that
+ * what was found is not served again until it is found again.
+ */
+export interface DamageMark {
+  isSet(): boolean
+  /** Never throws. */
+  set(): void
+  clear(): void
 }
 
 /** What only a start needs. */
@@ -148,6 +165,8 @@ export interface LogStats {
   readonly clockStopped: boolean
   readonly clockOffsetMs: number
   readonly stopped: boolean
+  /** How far the check of what the start left is, 0 to 1; 1: done. */
+  readonly startChecked: number
   /** Undefined where the log is not scrubbed. */
   readonly scrub: ScrubStats | undefined
 }
@@ -171,9 +190,9 @@ export class Log {
   readonly #turns = new Turns()
   #closing: Promise<void> | undefined
   readonly #eraser: Eraser
-  readonly #scrubber: Scrubber | undefined
+  readonly #scrubber: Scrubber
 
-  private constructor(options: LogOptions, published: Published) {
+  private constructor(options: LogOptions, published: Published, left?: LeftByStart) {
     const { database, headRecord, keys, origin, clock } = options
     const limits = options.limits ?? LANE_LIMITS
     this.origin = origin
@@ -200,15 +219,16 @@ export class Log {
       ...(options.onErasure !== undefined && { onErasure: options.onErasure }),
       ...(options.erasureRetryMs !== undefined && { retryMs: options.erasureRetryMs }),
     })
-    this.#scrubber =
-      options.scrub &&
-      new Scrubber({
-        ...options.scrub,
-        database,
-        clock,
-        isStopped: () => this.#writer.fatal !== undefined,
-        onDamage: (error) => this.#writer.stop(error),
-      })
+    this.#scrubber = new Scrubber({
+      database,
+      clock,
+      left,
+      scrub: options.scrub,
+      isBusy: () => this.#isBusy(),
+      isStopped: () => this.#writer.fatal !== undefined,
+      onStartChecked: (tookMs) => options.onStartChecked?.(tookMs),
+      onDamage: (error) => this.#writer.stop(error),
+    })
     this.#writer = new Writer({
       database,
       headRecord,
@@ -216,7 +236,10 @@ export class Log {
       reader: this.#reader,
       folds: this.#folds,
       guard: this.#guard,
-      onFatal: options.onFatal,
+      onFatal: (error) => {
+        if (saysDamaged(error)) options.damage?.set()
+        options.onFatal(error)
+      },
       onCommitted: (batch) => this.#afterBatch(batch),
       ...(options.decideBudgetMs !== undefined && { decideBudgetMs: options.decideBudgetMs }),
     })
@@ -248,13 +271,14 @@ export class Log {
   }
 
   /**
-   * Opens an existing log: all checks of a start, then ready. Unfinished erasures go on behind it.
+   * Opens an existing log: the checks of a start, then ready. What it left is checked behind it, and unfinished erasures
+   * go on.
    *
    * @throws {LedgerError} `start_refused`
    */
   static async open(options: OpenOptions): Promise<Log> {
     const { journals, acceptHead, acceptClockAheadMs, onProgress, ...rest } = options
-    const { database, headRecord, keys, clock, sleep } = rest
+    const { database, headRecord, keys, clock, damage, sleep } = rest
     const recovered = await recover({
       database,
       headRecord,
@@ -263,12 +287,14 @@ export class Log {
       ...(journals !== undefined && { journals }),
       ...(acceptHead !== undefined && { acceptHead }),
       ...(acceptClockAheadMs !== undefined && { acceptClockAheadMs }),
+      ...(damage !== undefined && { everything: damage.isSet() }),
       ...(onProgress !== undefined && { onProgress }),
       ...(sleep !== undefined && { sleep }),
     })
-    const log = new Log(rest, recovered)
+    damage?.clear()
+    const log = new Log(rest, recovered, recovered.left)
     log.#eraser.resume(recovered.due)
-    log.#scrubber?.start()
+    log.#scrubber.start()
     return log
   }
 
@@ -332,7 +358,8 @@ export class Log {
       clockStopped: this.#guard.isStopped(),
       clockOffsetMs: this.#guard.offsetMs(),
       stopped: this.#writer.fatal !== undefined,
-      scrub: this.#scrubber?.stats,
+      startChecked: this.#scrubber.startPosition,
+      scrub: this.#scrubber.stats,
     }
   }
 
@@ -393,7 +420,7 @@ export class Log {
     // What is verified enters its lane before it leaves here.
     await Promise.all([this.#unverified.normal.emptied(), this.#unverified.urgent.emptied()])
     await Promise.all([this.#lanes.normal.emptied(), this.#lanes.urgent.emptied()])
-    await this.#scrubber?.close()
+    await this.#scrubber.close()
     await this.#eraser.close()
     await this.#verifier.close()
   }
@@ -532,12 +559,23 @@ export class Log {
     return new ServiceError('internal', messageOf(thrown), { cause: thrown })
   }
 
+  /** Whether submissions are under way. */
+  #isBusy(): boolean {
+    const admissions = [...Object.values(this.#unverified), ...Object.values(this.#lanes)]
+    return admissions.some((admission) => admission.load().submissions > 0)
+  }
+
   #afterBatch(batch: CommittedBatch): void {
-    this.#scrubber?.afterBatch()
-    if (batch.erased.size > 0) this.#scrubber?.interrupt()
+    this.#scrubber.afterBatch()
+    if (batch.erased.size > 0) this.#scrubber.interrupt()
     this.#eraser.take(batch)
     this.#options.onCommitted?.(batch)
   }
+}
+
+/** Whether what stopped a log is that something stored is not as it was written. */
+function saysDamaged({ cause }: Error): boolean {
+  return cause instanceof StoreError && isAboutData(cause) && cause.code !== 'store_failed'
 }
 
 interface Admitted {

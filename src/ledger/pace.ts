@@ -1,5 +1,6 @@
 /**
- * @module A pace: work that may wait goes no faster than so many bytes a second, so that what may not wait is not slowed.
+ * @module Paces: work that may wait goes no faster than so many bytes a second, or takes a part of the time while others
+ * have work, so that what may not wait is not slowed.
  */
 
 /** Sleeps shorter than this are saved up: a timer is not more exact. */
@@ -21,6 +22,29 @@ export class Pace {
     this.#freeMs = Math.max(this.#freeMs, nowMs) + (bytes / this.#bytesPerS) * 1000
     const waitMs = this.#freeMs - nowMs
     await (waitMs < SLEEP_MS_MIN ? nextTurn() : sleep(waitMs, signal))
+  }
+}
+
+/** Of the time, while others have work: a quarter. */
+const SHARE = 1 / 4
+/** A turn that took longer was somebody else's too. */
+const SLEEP_MS_MAX = 20
+
+/** Spends as much time as there is, and a quarter of it while others have work. */
+export class SharedPace {
+  readonly #othersWork: () => boolean
+  #sinceMs = performance.now()
+
+  constructor(othersWork: () => boolean) {
+    this.#othersWork = othersWork
+  }
+
+  /** Resolves when the work since the last call has had its time, at the earliest in the next turn of the event loop. */
+  async spend(_bytes: number, signal?: AbortSignal): Promise<void> {
+    const workedMs = performance.now() - this.#sinceMs
+    const waitMs = Math.min(SLEEP_MS_MAX, workedMs * (1 / SHARE - 1))
+    await (this.#othersWork() ? sleep(waitMs, signal) : nextTurn())
+    this.#sinceMs = performance.now()
   }
 }
 

@@ -1,6 +1,7 @@
 /**
- * @module What a start checks before anything is answered (DESIGN §4.2, §5; src/README.md "Crash table"), and the one
- * repair that it makes: a head record that lags behind the database is rolled forward.
+ * @module What a start checks before anything is answered (DESIGN §4.2, §5; src/README.md "Start"), and the one repair
+ * that it makes: a head record that lags behind the database is rolled forward. What grows with the log it leaves to be
+ * checked behind it (scrub.ts), unless it is told to check everything.
  */
 import { ProofError, verifyConsistency } from '@trustwarden/proofs'
 import type { Clock } from '../clock.ts'
@@ -16,8 +17,14 @@ import { checkAgainstRecord } from '../store/head-record.ts'
 import { checkKeepingJournals, isAboutData } from '../store/journals.ts'
 import type { KeptJournals } from '../store/journals.ts'
 import type { Erasure } from '../store/erasure.ts'
-import { checkBatchRecords, checkErasables, checkSetDigests } from '../store/start-checks.ts'
-import type { CheckProgress, ErasableExpectation } from '../store/start-checks.ts'
+import {
+  beginFold,
+  checkBatchRecords,
+  checkErasables,
+  checkFold,
+  checkSetDigests,
+} from '../store/start-checks.ts'
+import type { CheckOptions, CheckProgress, ErasableExpectation } from '../store/start-checks.ts'
 import { awaitClock } from './clock-guard.ts'
 import { dueErasures, expectedDisclosures } from './disclosures.ts'
 import { LedgerError, messageOf } from './errors.ts'
@@ -25,6 +32,7 @@ import { isHeadless, openStoredHead } from './head-note.ts'
 import type { SignedHead } from './head-note.ts'
 import { join } from './layout.ts'
 import type { LogKeys } from './log-keys.ts'
+import type { LeftByStart } from './scrub.ts'
 import type { Published } from './reader.ts'
 import { CommittedView } from './state.ts'
 import type { HeadRecordWriter } from './writer.ts'
@@ -44,6 +52,8 @@ export interface RecoveryOptions {
   readonly acceptHead?: boolean
   /** How far the clock may be ahead of the last ledger time because the operator says so, ms. Default: 24 h. */
   readonly acceptClockAheadMs?: number
+  /** Checks before the first answer what else is checked behind it: the last process stopped over damage. */
+  readonly everything?: boolean
   readonly sleep?: (ms: number) => Promise<void>
   readonly onProgress?: (progress: CheckProgress) => void
 }
@@ -54,6 +64,8 @@ export interface Recovered extends Published {
   readonly recordedSize: number
   /** Erasures that are to be finished. */
   readonly due: readonly Erasure[]
+  /** What is to be checked behind it, or undefined if everything was. */
+  readonly left: LeftByStart | undefined
 }
 
 /**
@@ -152,8 +164,10 @@ async function checkStored(options: RecoveryOptions): Promise<Recovered> {
     throw new LedgerError('recovery_unfinished', 'the last batch has no signed head')
   }
   const progress = onProgress && { onProgress }
+  const everything = options.everything === true
   const { fromIndex } = await checkBatchRecords(database, progress)
-  await checkSetDigests(database, progress)
+  if (everything) await checkSetDigests(database, progress)
+  else await checkResident(database, progress)
   const edge = rightEdge(database)
   const view = new CommittedView(database, last.size, last.timeMs)
   const head = openStoredHead(keys.at(view, last.size), last)
@@ -167,7 +181,8 @@ async function checkStored(options: RecoveryOptions): Promise<Recovered> {
   checkAgainstRecord(recorded, head.size, (size) => rootAt(nativePrimitives, size, tiles))
   const expected = (index: number): ErasableExpectation | undefined =>
     expectedDisclosures(database, index)
-  await checkErasables(database, fromIndex, expected, progress)
+  // From the size on: that there is none which belongs to no entry.
+  await checkErasables(database, everything ? fromIndex : head.size, expected, progress)
   const due = await dueErasures(database)
   if (last.first > recorded.size && options.acceptHead !== true) {
     throw new LedgerError(
@@ -177,7 +192,14 @@ async function checkStored(options: RecoveryOptions): Promise<Recovered> {
   }
   keys.checkNext(view, head.size)
   if (head.size > recorded.size) await rollForward(options, head, tiles)
-  return { head, edge, recordedSize: recorded.size, due }
+  const left = everything ? undefined : { disclosuresFrom: fromIndex }
+  return { head, edge, recordedSize: recorded.size, due, left }
+}
+
+/** The folds that lie in memory were read by a scan when the database was opened: `get` has to show the same. */
+async function checkResident(database: Database, options?: CheckOptions): Promise<void> {
+  for (const spec of database.foldSpecs().filter(({ resident }) => resident))
+    await checkFold(database, beginFold(database, spec), options)
 }
 
 /**

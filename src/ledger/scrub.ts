@@ -1,10 +1,14 @@
 /**
- * @module The scrub: everything that is stored is read again behind a running log, slowly and for ever, by the checks of a
- * start (DESIGN §5). What it finds damaged stops the log by name, before anything more is decided on it.
+ * @module The scrub: everything that is stored is read again behind a running log, by the checks of a start (DESIGN §5).
+ * What it finds damaged stops the log by name, before anything more is decided on it.
  *
- * A pass walks the batch records from the last one back to the first (entries, tiles, pinned attachments), then every fold
- * with a `get` of each key, then what can be erased. A restart goes on where the walk over the records was; folds begin anew,
- * since a set digest is the sum over all of a fold at one moment, and half a sum of another moment says nothing. The place is
+ * First comes what the start left, as fast as others let it, and whether the log is scrubbed or not: every fold on disk with
+ * a `get` of each key, then the disclosures of the entries that the start read again. Until a fold is done, no `get` in it
+ * is believed without a scan of its key (key-filter.ts), so that nothing is decided on what is damaged meanwhile.
+ *
+ * Then pass after pass, slowly: the batch records from the last one back to the first (entries, tiles, pinned attachments),
+ * then every fold, then what can be erased. A restart goes on where the walk over the records was; folds begin anew, since
+ * a set digest is the sum over all of a fold at one moment, and half a sum of another moment says nothing. The place is
  * kept in a file that nothing else reads: lost or wrong it costs a part of one pass.
  *
  * An open scan would keep the bytes of an erasure in the files: an erasure ends the scan of a fold, which begins again after
@@ -17,9 +21,9 @@ import { StoreError } from '../store/errors.ts'
 import { beginFold, checkBatchRecords, checkErasables, checkFold } from '../store/start-checks.ts'
 import type { FoldMoment } from '../store/start-checks.ts'
 import { expectedDisclosures } from './disclosures.ts'
-import { Pace } from './pace.ts'
+import { Pace, SharedPace } from './pace.ts'
 
-/** After a start everything new was just read, and after a pass everything: other things come first. */
+/** What was written last was just read, by the start or by the pass before: other things come first. */
 const REST_MS = 60_000
 /** Entries whose erasable values are compared under one scan. */
 const SLICE_ENTRIES = 512
@@ -61,11 +65,25 @@ export interface ScrubStats {
   readonly finishedMs: number
 }
 
+/** What a start left to be checked behind it: every fold on disk, and disclosures. */
+export interface LeftByStart {
+  /** Disclosures of the entries from here on, up to the size. */
+  readonly disclosuresFrom: number
+}
+
 /** What a scrubber works with. */
-export interface ScrubberOptions extends ScrubOptions {
+export interface ScrubberOptions {
   readonly database: Database
   readonly clock: Clock
+  /** Undefined: the start has checked everything. */
+  readonly left: LeftByStart | undefined
+  /** Undefined: nothing is read again but what the start left. */
+  readonly scrub: ScrubOptions | undefined
+  /** Whether something is under way that may not wait. */
+  readonly isBusy: () => boolean
   readonly isStopped: () => boolean
+  /** Told that what the start left is as it was written, and how long that took, ms. */
+  readonly onStartChecked: (tookMs: number) => void
   /** Told what is damaged: the log is to stop. */
   readonly onDamage: (error: Error) => void
 }
@@ -78,7 +96,7 @@ class Interruption extends Error {
 /** Scrubs one log. */
 export class Scrubber {
   readonly #options: ScrubberOptions
-  readonly #pace: Pace
+  #pace: Pick<Pace, 'spend'>
   readonly #stop = new AbortController()
   #running: Promise<void> = Promise.resolve()
   /** Set by an erasure: the scan of a fold is to end. */
@@ -88,14 +106,22 @@ export class Scrubber {
   #keptMs = 0
   #unpaid = 0
   #stats: ScrubStats = { bytes: 0, passes: 0, position: 0, finishedMs: 0 }
+  #startPosition: number
 
   constructor(options: ScrubberOptions) {
     this.#options = options
-    this.#pace = new Pace(options.bytesPerS)
+    this.#pace = new SharedPace(options.isBusy)
+    this.#startPosition = options.left === undefined ? 1 : 0
   }
 
-  get stats(): ScrubStats {
-    return this.#stats
+  /** Undefined where the log is not scrubbed. */
+  get stats(): ScrubStats | undefined {
+    return this.#options.scrub && this.#stats
+  }
+
+  /** How far the check of what the start left is, 0 to 1; 1: done. */
+  get startPosition(): number {
+    return this.#startPosition
   }
 
   /** Begins. */
@@ -121,15 +147,10 @@ export class Scrubber {
   }
 
   async #run(): Promise<void> {
-    const { restMs = REST_MS, place, clock, onDamage } = this.#options
+    const { left, scrub, onDamage } = this.#options
     try {
-      for (;;) {
-        await this.#rest(restMs)
-        await this.#pass()
-        place.save(undefined)
-        const passes = this.#stats.passes + 1
-        this.#stats = { ...this.#stats, passes, finishedMs: clock.nowMs(), position: 0 }
-      }
+      if (left !== undefined) await this.#finishStart(left)
+      if (scrub !== undefined) await this.#scrub(scrub)
     } catch (thrown) {
       if (thrown instanceof Interruption || !(thrown instanceof Error)) return
       const isClosed = thrown instanceof StoreError && thrown.code === 'store_closed'
@@ -137,16 +158,51 @@ export class Scrubber {
     }
   }
 
-  async #pass(): Promise<void> {
+  /** Checks what the start left, as it is now. */
+  async #finishStart({ disclosuresFrom }: LeftByStart): Promise<void> {
+    const { database, onStartChecked } = this.#options
+    const sinceMs = performance.now()
+    const folds = database.foldSpecs().filter(({ resident }) => !resident)
+    const { size } = database
+    const keys = folds.reduce((sum, { id }) => sum + (database.setDigest(id)?.count ?? 0), 0)
+    const total = Math.max(1, keys + size - disclosuresFrom)
+    let done = 0
+    const at = (part: number): void => {
+      // Only what is done is 1, though what is new since may be counted too.
+      this.#startPosition = Math.min(0.999, (done + part) / total)
+    }
+    for (const spec of folds) {
+      const count = database.setDigest(spec.id)?.count ?? 0
+      await this.#fold(spec, at)
+      done += count
+    }
+    await this.#erasables(disclosuresFrom, size, at)
+    this.#startPosition = 1
+    onStartChecked(performance.now() - sinceMs)
+  }
+
+  async #scrub({ bytesPerS, restMs = REST_MS, place }: ScrubOptions): Promise<void> {
+    const { clock } = this.#options
+    this.#pace = new Pace(bytesPerS)
+    for (;;) {
+      await this.#rest(restMs)
+      await this.#pass(place)
+      place.save(undefined)
+      const passes = this.#stats.passes + 1
+      this.#stats = { ...this.#stats, passes, finishedMs: clock.nowMs(), position: 0 }
+    }
+  }
+
+  async #pass(place: ScrubPlace): Promise<void> {
     const { database } = this.#options
-    await this.#records()
+    await this.#records(place)
     for (const spec of database.foldSpecs()) await this.#fold(spec)
-    await this.#erasables()
+    await this.#erasables(0, database.size)
     await erasuresDone(database)
   }
 
-  async #records(): Promise<void> {
-    const { database, place, clock } = this.#options
+  async #records(place: ScrubPlace): Promise<void> {
+    const { database, clock } = this.#options
     const kept = place.load()
     const from = kept === undefined ? undefined : database.batchRecord(kept)
     const { size } = database
@@ -165,7 +221,7 @@ export class Scrubber {
     place.save(undefined)
   }
 
-  async #fold(spec: FoldSpec): Promise<void> {
+  async #fold(spec: FoldSpec, onKeys: (keys: number) => void = () => undefined): Promise<void> {
     const { database } = this.#options
     for (let n = 0; ; n++) {
       const moment = await this.#moment(spec)
@@ -177,6 +233,7 @@ export class Scrubber {
             if (canEnd && this.#isInterrupted) throw new Interruption()
             await this.#spend(bytes)
           },
+          onProgress: ({ done }) => onKeys(done),
         })
       } catch (thrown) {
         if (!(thrown instanceof Interruption) || this.#stop.signal.aborted) throw thrown
@@ -199,12 +256,14 @@ export class Scrubber {
     })
   }
 
-  async #erasables(): Promise<void> {
-    const { database } = this.#options
-    const { size } = database
-    for (let from = 0; from < size; from += SLICE_ENTRIES) {
-      const to = Math.min(from + SLICE_ENTRIES, size)
-      await this.#slice(from, to)
+  async #erasables(
+    first: number,
+    size: number,
+    onEntries: (entries: number) => void = () => undefined,
+  ): Promise<void> {
+    for (let from = first; from < size; from += SLICE_ENTRIES) {
+      await this.#slice(from, Math.min(from + SLICE_ENTRIES, size))
+      onEntries(from - first)
     }
   }
 
@@ -228,7 +287,7 @@ export class Scrubber {
     if (this.#unpaid < STEP_BYTES) return
     const paid = this.#unpaid
     this.#unpaid = 0
-    this.#stats = { ...this.#stats, bytes: this.#stats.bytes + paid }
+    if (this.#startPosition === 1) this.#stats = { ...this.#stats, bytes: this.#stats.bytes + paid }
     await this.#pace.spend(paid, this.#stop.signal)
     this.#checkRunning()
   }

@@ -69,6 +69,10 @@ export interface FoldDigest {
 
 const NO_PREFIX = new Uint8Array(0)
 
+function throwDoubt(doubt: KeyDoubt): never {
+  throw doubt
+}
+
 /** The database of one log. One process, one writer: `begin` and `commit` are the writer's alone, reads are anybody's. */
 export class Database implements CommittedState, ViewedState {
   /** For this folder's own modules. */
@@ -301,48 +305,24 @@ export class Database implements CommittedState, ViewedState {
    *
    * @param name - `nameOfFoldKey`, from whoever has it.
    * @throws {StoreError} `fold_unknown`, `value_corrupt`
-   * @throws {KeyDoubt} if `get` does not find a key that the fold may have: `settle` it, then read again
+   * @throws {KeyDoubt} if what `get` says must not be believed yet: `settle` it, then read again
    */
   readFold(
     fold: number,
     key: Uint8Array,
     name: string = nameOfFoldKey(fold, key),
   ): CommittedValue | undefined {
-    const { spec, resident } = this.#fold(fold)
-    if (resident !== undefined) {
-      this.store.checkUsable()
-      const row = resident.get(key)
-      return row === undefined ? undefined : { value: row.value, digest: undefined }
-    }
-    this.store.checkUsable()
-    const kept = spec.seldomRead === true ? undefined : this.#cache.get(name)
-    if (kept !== undefined) return kept
-    if (this.#foldKeys.isNew(fold, key)) return undefined
-    const stored = this.keys.fold(fold, key)
-    const bytes = this.store.get(stored)
-    if (bytes !== undefined) {
-      const sealed = openSealed(stored, bytes) ?? this.#corrupt(spec, stored)
-      if (spec.seldomRead !== true) this.#cache.set(name, sealed)
-      return sealed
-    }
-    if (this.#foldKeys.isDoubtful(fold, key)) throw new KeyDoubt(fold, key)
-    return undefined
+    return this.#read(fold, key, name, throwDoubt)
   }
 
-  /** For views: as `readFold`, but a key in doubt reads as absent; if it is lost, `onDamage` hears of it. */
+  /** For views: as `readFold`, but in doubt it is what `get` says; if that is wrong, `onDamage` hears of it. */
   viewFold(fold: number, key: Uint8Array): CommittedValue | undefined {
-    try {
-      return this.readFold(fold, key)
-    } catch (thrown) {
-      if (!(thrown instanceof KeyDoubt)) throw thrown
-      this.#lookFor(thrown)
-      return undefined
-    }
+    return this.#read(fold, key, nameOfFoldKey(fold, key), this.#lookFor)
   }
 
-  /** Settles a doubt of the writer. @throws {StoreError} `fold_key_lost` if the key is there and `get` does not find it */
+  /** Settles a doubt of the writer. @throws {StoreError} `fold_key_lost`, `value_corrupt` if scan and `get` differ */
   settle(doubt: KeyDoubt): Promise<void> {
-    return this.#foldKeys.settle(doubt)
+    return this.#foldKeys.look(doubt)
   }
 
   /** Says whom to tell that a view met damage. One listener, the log's. */
@@ -355,7 +335,10 @@ export class Database implements CommittedState, ViewedState {
     this.#foldKeys.add(fold, key)
   }
 
-  /** For start-checks.ts: every key of the fold was noted. From now on one that was not is new, without a look at the disk. */
+  /**
+   * For start-checks.ts: every key of the fold was noted, and the fold is as it was written. From now on a key that was
+   * not noted is new, without a look at the disk, and what `get` finds is believed.
+   */
   noteFoldComplete(fold: number): void {
     this.#foldKeys.complete(fold)
   }
@@ -402,7 +385,9 @@ export class Database implements CommittedState, ViewedState {
       // On disk so far: the batch before. A crash during the write leaves that or all of this batch, and start-up finds
       // either whole by its batch record. A crash after it leaves this batch with a head record that lags: start-up
       // verifies the stored head and rolls the record forward (ledger).
+      this.#foldKeys.writes()
       await store.write(plan.ops)
+      this.#foldKeys.writes()
       this.#apply(plan)
       return plan.last.record
     } finally {
@@ -433,18 +418,47 @@ export class Database implements CommittedState, ViewedState {
 
   /** Settles the keys that a batch writes without having read them: planning reads them, and does not wait. */
   async #settleAll(batch: Batch): Promise<void> {
+    const settled: Promise<void>[] = []
     for (const change of batch.changes()) {
       if (change.kind !== 'fold') continue
       try {
         batch.committed(change.fold, change.key)
       } catch (thrown) {
         if (!(thrown instanceof KeyDoubt)) throw thrown
-        await this.settle(thrown)
+        settled.push(this.settle(thrown))
       }
     }
+    await Promise.all(settled)
   }
 
-  #lookFor(doubt: KeyDoubt): void {
+  /** What is committed under a fold's key, read once. @param onDoubt - Told that it must not be believed yet. */
+  #read(
+    fold: number,
+    key: Uint8Array,
+    name: string,
+    onDoubt: (doubt: KeyDoubt) => void,
+  ): CommittedValue | undefined {
+    const { spec, resident } = this.#fold(fold)
+    this.store.checkUsable()
+    if (resident !== undefined) {
+      const row = resident.get(key)
+      return row === undefined ? undefined : { value: row.value, digest: undefined }
+    }
+    const isKept = spec.seldomRead !== true
+    const kept = isKept ? this.#cache.get(name) : undefined
+    if (kept !== undefined) return kept
+    if (this.#foldKeys.isNew(fold, key)) return undefined
+    const stored = this.keys.fold(fold, key)
+    const bytes = this.store.get(stored)
+    const sealed =
+      bytes === undefined ? undefined : (openSealed(stored, bytes) ?? this.#corrupt(spec, stored))
+    if (this.#foldKeys.isDoubtful(fold, key, bytes !== undefined)) {
+      onDoubt(new KeyDoubt(fold, key))
+    } else if (sealed !== undefined && isKept) this.#cache.set(name, sealed)
+    return sealed
+  }
+
+  readonly #lookFor = (doubt: KeyDoubt): void => {
     const looked = this.#foldKeys.look(doubt).catch((error: unknown) => {
       const closed = error instanceof StoreError && error.code === 'store_closed'
       if (error instanceof Error && !closed) this.#onDamage(error)
@@ -458,6 +472,7 @@ export class Database implements CommittedState, ViewedState {
     this.#pending = plan.pending
     this.#sets = plan.sets
     for (const { fold, key, value, digest } of plan.foldChanges) {
+      this.#foldKeys.wrote(fold, key)
       const rows = this.#folds.get(fold)?.resident
       if (rows === undefined) {
         this.#keep(fold, key, value, digest)
@@ -465,7 +480,6 @@ export class Database implements CommittedState, ViewedState {
       } else if (value === undefined) rows.delete(key)
       else rows.set({ key: new Uint8Array(key), value: new Uint8Array(value) })
     }
-    this.#foldKeys.forget()
     for (const [job, values] of plan.erased) this.#erased.set(job, values)
   }
 

@@ -45,6 +45,10 @@ export const STORE_ERRORS = {
   entry_mismatch: { fatal: true, meaning: 'an entry does not have its leaf hash' },
   bundle_corrupt: { fatal: true, meaning: 'a run or bundle of entries cannot be taken apart' },
   tile_corrupt: { fatal: true, meaning: 'a tile is missing or not of 8,192 bytes' },
+  table_corrupt: {
+    fatal: true,
+    meaning: 'a table of LevelDB does not have the checksums that were written with it',
+  },
   batch_record_corrupt: {
     fatal: true,
     meaning: 'a batch record cannot be read, or what it covers has changed',

@@ -5,9 +5,13 @@
  * A flipped bit in one of LevelDB's own filters hides keys from `get` that a scan still shows (measured: 57), and a key
  * taken for new is registered a second time. A filter here says "never written" for certain and "perhaps written"
  * wrongly now and then; in the second case a scan of exactly that key decides.
+ *
+ * After a start the filters are filled behind the service (start-checks.ts). Until every key of a fold has been seen, and
+ * its sum is the one written, no answer of `get` in that fold is believed: not that a key is not there, nor that its value
+ * is this one, since what hides a row can also hide the newer of two. A scan of exactly that key has to show the same.
  */
 import { randomBytes } from 'node:crypto'
-import { joinBytes, latin1 } from './bytes.ts'
+import { equalBytes, joinBytes, latin1 } from './bytes.ts'
 import { StoreError } from './errors.ts'
 import type { Keys } from './keys.ts'
 import type { Store } from './store.ts'
@@ -109,7 +113,7 @@ function keyedHash(key: Uint8Array, seed: number): number {
 }
 
 /**
- * `get` finds no value of a key that a fold may have: nothing may be decided on it before `Database.settle` has looked.
+ * What `get` answers about a key of a fold may be wrong: nothing may be decided on it before `Database.settle` has looked.
  * It is thrown through handlers and folds, which do not catch it; whoever decides settles it and decides again.
  */
 export class KeyDoubt extends Error {
@@ -126,19 +130,24 @@ export class KeyDoubt extends Error {
   }
 }
 
-/** Absences that were settled are remembered until the next commit, and never more than this. */
+/** What was settled is remembered until a commit writes it, and never more keys than this. */
 const SETTLED_MAX = 65_536
-/** A view's key can be deleted between scan and get: only what stays contradictory is lost. */
+/** Only what stays contradictory while no commit runs is damage. */
 const LOOKS = 3
 
-/** The filters of all folds on disk, and what was settled since the last commit. */
+/** The filters of all folds on disk, and what was settled since it was written last. */
 export class FoldKeys {
   readonly #store: Store
   readonly #keys: Keys
   readonly #filters: ReadonlyMap<number, KeyFilter>
+  /** Keys of which a scan and `get` said the same, and which no commit has written since. */
   readonly #settled = new Set<string>()
-  /** Folds whose filter has every key that the fold has. */
+  /** Looks under way: whoever doubts the same key waits for the same one. */
+  readonly #looks = new Map<string, Promise<void>>()
+  /** Folds whose filter has every key that the fold has, and whose sum was the one written. */
   readonly #complete = new Set<number>()
+  /** Odd while a commit writes. */
+  #writes = 0
 
   /** @param counts - Keys of each fold on disk, by id. */
   constructor(store: Store, keys: Keys, counts: ReadonlyMap<number, number>) {
@@ -148,7 +157,7 @@ export class FoldKeys {
     for (const [id, count] of counts) if (count === 0) this.complete(id)
   }
 
-  /** Says that every key of the fold was added. */
+  /** Says that every key of the fold was added, and that the fold is as it was written. */
   complete(fold: number): void {
     this.#complete.add(fold)
   }
@@ -163,36 +172,72 @@ export class FoldKeys {
     this.#filters.get(fold)?.add(key)
   }
 
-  /** Whether a `get` that found nothing must not be believed yet. */
-  isDoubtful(fold: number, key: Uint8Array): boolean {
-    if (this.#filters.get(fold)?.mayHave(key) !== true) return false
+  /** Whether what `get` says of a key must not be believed yet. @param isFound - Whether it found a value. */
+  isDoubtful(fold: number, key: Uint8Array, isFound: boolean): boolean {
+    const filter = this.#filters.get(fold)
+    if (filter === undefined) return false
+    if (this.#complete.has(fold) && (isFound || !filter.mayHave(key))) return false
     return !this.#settled.has(latin1(this.#keys.fold(fold, key)))
   }
 
-  /** Looks for the key by scan. @throws {StoreError} `fold_key_lost` if it is there and `get` does not find it */
-  async look({ fold, key }: KeyDoubt): Promise<void> {
-    const gte = this.#keys.fold(fold, key)
-    const lt = joinBytes(gte, Uint8Array.of(0))
-    for (let n = 0; n < LOOKS; n++) {
-      let shown = false
-      for await (const _row of this.#store.scan({ gte, lt, limit: 1, keysOnly: true })) shown = true
-      if (!shown || this.#store.get(gte) !== undefined) return
-    }
-    throw new StoreError(
-      'fold_key_lost',
-      `${this.#keys.nameOf(gte)} is shown by a scan, not found by get`,
+  /**
+   * Compares a scan of exactly this key with `get`. From then on, until a commit writes the key, `get` is believed.
+   *
+   * @throws {StoreError} `fold_key_lost` if it is there and `get` does not find it, `value_corrupt` if they differ
+   */
+  look({ fold, key }: KeyDoubt): Promise<void> {
+    const stored = this.#keys.fold(fold, key)
+    const name = latin1(stored)
+    const running = this.#looks.get(name)
+    if (running !== undefined) return running
+    const look = this.#compare(stored).then(
+      () => {
+        // A commit that wrote the key meanwhile took the look away: what it saw may be the value before.
+        if (this.#looks.get(name) === look) this.#settle(name)
+      },
+      (error: unknown) => {
+        this.#looks.delete(name)
+        throw error
+      },
     )
+    this.#looks.set(name, look)
+    return look
   }
 
-  /** As `look`, by the writer: from then on, until the next commit, the key is known not to be there. */
-  async settle(doubt: KeyDoubt): Promise<void> {
-    await this.look(doubt)
+  /** A commit begins or ends to write: a look beside it can see a row before and its `get` after. */
+  writes(): void {
+    this.#writes++
+  }
+
+  /** A commit has written the key. */
+  wrote(fold: number, key: Uint8Array): void {
+    if (this.#settled.size === 0 && this.#looks.size === 0) return
+    const name = latin1(this.#keys.fold(fold, key))
+    this.#settled.delete(name)
+    this.#looks.delete(name)
+  }
+
+  #settle(name: string): void {
+    this.#looks.delete(name)
     if (this.#settled.size >= SETTLED_MAX) this.#settled.clear()
-    this.#settled.add(latin1(this.#keys.fold(doubt.fold, doubt.key)))
+    this.#settled.add(name)
   }
 
-  /** After a commit: what was absent may be there. */
-  forget(): void {
-    this.#settled.clear()
+  async #compare(gte: Uint8Array): Promise<void> {
+    const lt = joinBytes(gte, Uint8Array.of(0))
+    for (let n = 0; n < LOOKS; ) {
+      const writes = this.#writes
+      let shown: Uint8Array | undefined
+      for await (const row of this.#store.scan({ gte, lt, limit: 1 })) shown = row.value
+      const found = this.#store.get(gte)
+      if (shown === undefined ? found === undefined : found && equalBytes(shown, found)) return
+      if (writes === this.#writes && writes % 2 === 0) n++
+      if (n < LOOKS || found !== undefined) continue
+      throw new StoreError(
+        'fold_key_lost',
+        `${this.#keys.nameOf(gte)} is shown by a scan, not found by get`,
+      )
+    }
+    throw new StoreError('value_corrupt', `${this.#keys.nameOf(gte)}: scan and get differ`)
   }
 }

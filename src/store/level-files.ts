@@ -2,17 +2,21 @@
  * @module LevelDB's files, read as bytes without LevelDB: which keys have a value in a table or journal.
  *
  * Erasure needs it, since LevelDB itself never shows what is deleted and still there. Reads only what this store
- * writes: no compression. Checksums are not compared: a file is searched, not trusted.
+ * writes: no compression. Checksums are not compared here: a file is searched, not trusted (table-sums.ts compares them).
  *
  * @see https://github.com/google/leveldb/blob/main/doc/table_format.md
  * @see https://github.com/google/leveldb/blob/main/doc/log_format.md
  */
 import { StoreError } from './errors.ts'
 
-const TABLE_MAGIC = Buffer.from('57fb808b247547db', 'hex')
-const FOOTER_BYTES = 48
-const BLOCK_TRAILER_BYTES = 5
-const INTERNAL_KEY_BYTES = 8
+/** How a table ends. */
+export const TABLE_MAGIC: Uint8Array = Buffer.from('57fb808b247547db', 'hex')
+/** What stands behind the blocks of a table. */
+export const FOOTER_BYTES = 48
+/** Behind each block: how it is compressed u8, its checksum u32. */
+export const BLOCK_TRAILER_BYTES = 5
+/** Behind each key of a table: its sequence number and type. */
+export const INTERNAL_KEY_BYTES = 8
 const TYPE_VALUE = 1
 
 const JOURNAL_BLOCK_BYTES = 32_768
@@ -99,12 +103,14 @@ export function* readBatchKeys(record: Uint8Array): IterableIterator<Uint8Array>
   }
 }
 
-interface BlockHandle {
+/** Where a block lies in its table, without what stands behind it. */
+export interface BlockHandle {
   readonly offset: number
   readonly size: number
 }
 
-function* readBlock(
+/** Keys and values of a block. @throws {StoreError} `files_unreadable`, while stepping */
+export function* readBlock(
   table: Uint8Array,
   { offset, size }: BlockHandle,
 ): IterableIterator<readonly [key: Uint8Array, value: Uint8Array]> {
@@ -130,7 +136,7 @@ function* readBlock(
 }
 
 /** Reads bytes one after the other; past the end is `files_unreadable`. */
-class Cursor {
+export class Cursor {
   readonly #bytes: Uint8Array
   #offset: number
 

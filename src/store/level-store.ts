@@ -19,6 +19,12 @@ import type { KeyRange, Op, Row, ScanRange, Store } from './store.ts'
  */
 export const WRITE_BUFFER_BYTES: number = 64 * 1024 * 1024
 
+/**
+ * Files that LevelDB has open, ten of them no tables. Tables are mapped into memory, and what was once read of one counts as
+ * memory of the process for as long as it is open: 2 MiB each, so that 1,000, its default, would be 2 GiB. 74 is the least.
+ */
+const OPEN_FILES_MAX = 74
+
 const SCAN_ROWS = 1000
 const SCAN_BYTES = 1024 * 1024
 
@@ -95,6 +101,7 @@ export class LevelStore implements Store {
       createIfMissing: create,
       errorIfExists: create,
       writeBufferSize: options.writeBufferBytes ?? WRITE_BUFFER_BYTES,
+      maxOpenFiles: OPEN_FILES_MAX,
     })
     return new LevelStore(directory, opened, options)
   }
@@ -234,6 +241,7 @@ interface OpenOptions {
   readonly createIfMissing?: boolean
   readonly errorIfExists?: boolean
   readonly writeBufferSize?: number
+  readonly maxOpenFiles?: number
 }
 
 /**

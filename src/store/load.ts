@@ -106,7 +106,11 @@ export function formatMeta(origin: string): Uint8Array {
 
 /** Reads a full bundle and takes it apart. @throws {StoreError} `entry_missing`, `bundle_corrupt` */
 export function readBundle(store: Store, keys: Keys, number: number): readonly Uint8Array[] {
-  const bytes = store.get(keys.bundle(number))
+  return parseBundle(store.get(keys.bundle(number)), number)
+}
+
+/** Takes what was read of a full bundle apart. @throws {StoreError} `entry_missing`, `bundle_corrupt` */
+export function parseBundle(bytes: Uint8Array | undefined, number: number): readonly Uint8Array[] {
   if (bytes === undefined) {
     throw new StoreError('entry_missing', `bundle ${number} is not there`)
   }

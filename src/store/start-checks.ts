@@ -14,7 +14,7 @@ import { StoreError, checkStore } from './errors.ts'
 import { hashLeaf, sha256, sha256Of } from './hash.ts'
 import { BUNDLE_ENTRIES, readU16 } from './keys.ts'
 import { WRITE_BUFFER_BYTES } from './level-store.ts'
-import { checkSet, readBatchRecord, readBundle } from './load.ts'
+import { checkSet, parseBundle, readBatchRecord } from './load.ts'
 import { isLost } from './lost.ts'
 import { SetDigest, digestOf, openSealed } from './sealed.ts'
 import type { Row, Store } from './store.ts'
@@ -66,6 +66,8 @@ const PROGRESS_STEPS = 1000
 /** Keys of a fold that are checked before a pace is asked, and what a key costs: it is read twice, once at random. */
 const PACE_KEYS = 64
 const KEY_COST_BYTES = 1024
+/** What an entry costs whose erasable values are compared: it is read and parsed. */
+const ENTRY_COST_BYTES = 4096
 /** A key can change between scan and get: only what stays contradictory is damage. */
 const LOOKS = 3
 /** First byte of a bundle's key, behind the prefix. */
@@ -91,7 +93,7 @@ export async function checkBatchRecords(
   let bytes = 0
   let fromIndex = size
   while (record !== undefined && bytes < minBytes) {
-    const cost = checkLeaves(record, leaves) + checkOnce(database, record)
+    const cost = checkLeaves(record, leaves) + checkOnce(database, record, leaves)
     bytes += cost
     records++
     fromIndex = record.first
@@ -184,7 +186,7 @@ export async function checkErasables(
         row = await rows.next()
       }
       checkErasable(database, index, expectationOf(index), shown)
-      await options.pace?.(KEY_COST_BYTES)
+      await options.pace?.(ENTRY_COST_BYTES)
       if ((index - from) % PROGRESS_STEPS !== 0) continue
       options.onProgress?.({ what: 'disclosures', done: index - from, total: size - from })
       await nextTurn()
@@ -220,38 +222,64 @@ function checkErasable(
   }
 }
 
-/** Leaf hashes and lengths of entries, read from disk; keeps the bundle read last, since a walk stays in it. */
+/** Bundles of which a batch can have entries: the largest has 1,024. */
+const BUNDLES_KEPT = 6
+
+interface Leaf {
+  readonly hash: Uint8Array
+  readonly length: number
+}
+
+interface ReadBundle {
+  /** Undefined for what lies behind the last full bundle. */
+  readonly bytes: Uint8Array | undefined
+  readonly leaves: readonly Leaf[]
+}
+
+/** Leaf hashes and lengths of entries, read from disk; keeps the bundles read last, since a walk stays in them. */
 class LeafReader {
   readonly #database: RecordedLog
-  #number = -1
-  #leaves: readonly { readonly hash: Uint8Array; readonly length: number }[] = []
+  readonly #bundles = new Map<number, ReadBundle>()
 
   constructor(database: RecordedLog) {
     this.#database = database
   }
 
-  read(index: number): { readonly hash: Uint8Array; readonly length: number } {
+  read(index: number): Leaf {
     const number = Math.floor(index / BUNDLE_ENTRIES)
-    if (number !== this.#number) {
-      this.#leaves = this.#entriesOf(number).map((entry) => ({
-        hash: hashLeaf(entry),
-        length: entry.length,
-      }))
-      this.#number = number
-    }
-    const leaf = this.#leaves[index - number * BUNDLE_ENTRIES]
+    const leaf = this.#bundle(number).leaves[index - number * BUNDLE_ENTRIES]
     if (leaf === undefined) throw new StoreError('entry_missing', `entry ${index} is not there`)
     return leaf
   }
 
-  #entriesOf(number: number): readonly Uint8Array[] {
+  /** The bytes of a full bundle as they were read. */
+  bytes(number: number): Uint8Array | undefined {
+    return this.#bundle(number).bytes
+  }
+
+  #bundle(number: number): ReadBundle {
+    const kept = this.#bundles.get(number)
+    if (kept !== undefined) return kept
+    const [bytes, entries] = this.#read(number)
+    const leaves = entries.map((entry) => ({ hash: hashLeaf(entry), length: entry.length }))
+    const bundle = { bytes, leaves }
+    this.#bundles.set(number, bundle)
+    for (const oldest of this.#bundles.keys()) {
+      if (this.#bundles.size <= BUNDLES_KEPT) break
+      this.#bundles.delete(oldest)
+    }
+    return bundle
+  }
+
+  #read(number: number): readonly [Uint8Array | undefined, readonly Uint8Array[]] {
     const { store, keys } = this.#database
     const first = number * BUNDLE_ENTRIES
     // What lies behind the last bundle was read from its runs when the database was opened, moments ago.
     if (first === this.#database.pendingFirst()) {
-      return [...this.#database.entries(first, BUNDLE_ENTRIES)]
+      return [undefined, [...this.#database.entries(first, BUNDLE_ENTRIES)]]
     }
-    return readBundle(store, keys, number)
+    const bytes = store.get(keys.bundle(number))
+    return [bytes, parseBundle(bytes, number)]
   }
 }
 
@@ -273,13 +301,13 @@ function checkLeaves(record: BatchRecord, leaves: LeafReader): number {
   return bytes
 }
 
-function checkOnce(database: RecordedLog, record: BatchRecord): number {
+function checkOnce(database: RecordedLog, record: BatchRecord, leaves: LeafReader): number {
   const { store, keys } = database
   const digests: Uint8Array[] = []
   let bytes = 0
   for (const rest of record.onceKeys) {
     const key = joinBytes(keys.prefix, rest)
-    const value = store.get(key)
+    const value = rest[0] === BUNDLE_SPACE ? leaves.bytes(keys.indexOf(key)) : store.get(key)
     if (value === undefined) {
       throw new StoreError(
         'batch_record_corrupt',
@@ -334,11 +362,13 @@ export async function checkFold(
   try {
     for (let step = await first; step.done !== true; step = await rows.next()) {
       const row = step.value
-      const name = `${what}: key ${keys.nameOf(row.key)}`
+      // Only what is damaged is named: a name costs as much as the check.
+      const name = (): string => `${what}: key ${keys.nameOf(row.key)}`
       const sealed = openSealed(row.key, row.value)
-      checkStore(sealed !== undefined, 'value_corrupt', `${name} has not the value written`)
+      if (sealed === undefined)
+        throw new StoreError('value_corrupt', `${name()} has not the value written`)
       const value = store.get(row.key)
-      if (value === undefined || !equalBytes(value, row.value)) await lookAgain(store, row, name)
+      if (value === undefined || !equalBytes(value, row.value)) await lookAgain(store, row, name())
       found.add(sealed.digest)
       if (!spec.resident) database.noteFoldKey(spec.id, keys.rest(row.key, 1))
       if (found.count % PACE_KEYS === 0) await options.pace?.(PACE_KEYS * KEY_COST_BYTES)

@@ -155,7 +155,8 @@ async function judge(log: Written, data: string): Promise<Outcome> {
       if (!same) return { fate: 'silent', said: 'a repeated statement got another entry' }
     }
   } catch (thrown) {
-    // Damage that a start did not read stops the service when it is read.
+    // Damage that a start did not read stops the service when it is read: what it says of it is all there at its end.
+    await service.stop()
     const name = nameOf(service.stderr())
     if (name !== undefined) return { fate: 'reported', said: name }
     return { fate: 'silent', said: textOf(thrown) }

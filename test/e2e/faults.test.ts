@@ -16,7 +16,7 @@ import {
   utf8Encode,
   verifyConsistency,
 } from '@trustwarden/proofs'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { ALL_FOLDS, composeRules, readGenesis, type Rules } from '../../src/build.ts'
 import { systemClock } from '../../src/clock.ts'
 import { nativePrimitives, signerFromPrivateKey } from '../../src/crypto.ts'
@@ -208,6 +208,8 @@ async function open(disk: MemoryDisk, recordDisk: RecordDisk, fault?: FaultAt): 
     verifier: inlineVerifier,
     onFatal: (error) => fatal.push(error),
   })
+  // What is checked behind the start holds scans open, which an erasure waits for: where a fault fires is not to hang on it.
+  await vi.waitUntil(() => opened.stats().startChecked === 1 || fatal.length > 0, 60_000)
   return { log: opened, database, store, record, fatal }
 }
 

@@ -6,10 +6,20 @@
 import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { KeyFilter } from '../../src/store/key-filter.ts'
+import { KeyDoubt, KeyFilter } from '../../src/store/key-filter.ts'
+import type { Database } from '../../src/store/database.ts'
 import { MemoryStore } from '../../src/store/memory-store.ts'
+import type { MemoryDisk } from '../../src/store/memory-store.ts'
 import { SortedRows } from '../../src/store/sorted-rows.ts'
-import { DEDUP, REVOCATIONS, append, bytesOf, createDatabase } from './database-fixture.ts'
+import { beginFold, checkFold } from '../../src/store/start-checks.ts'
+import {
+  DEDUP,
+  REVOCATIONS,
+  append,
+  bytesOf,
+  createDatabase,
+  openDatabase,
+} from './database-fixture.ts'
 
 const keyAt = (index: number): Uint8Array =>
   new Uint8Array(createHash('sha256').update(`key ${index}`).digest())
@@ -53,6 +63,83 @@ describe('a commit', () => {
       append(database, 1, (batch) => batch.put(DEDUP, keyAt(1), bytesOf('2'))),
     ).rejects.toMatchObject({ code: 'fold_key_lost', fatal: true })
     expect(database.size).toBe(1)
+  })
+})
+
+describe('a fold that is not checked yet', () => {
+  /** A key written twice, opened anew with a cache; `get` may be told to answer the first value. */
+  const opened = async () => {
+    const disk: MemoryDisk = new Map()
+    const first = await createDatabase(new MemoryStore(disk))
+    await append(first, 1, (batch) => batch.put(DEDUP, keyAt(1), bytesOf('old')))
+    const old = new Map(disk)
+    await append(first, 1, (batch) => batch.put(DEDUP, keyAt(1), bytesOf('new')))
+    const store = new MemoryStore(disk)
+    const get = store.get.bind(store)
+    const bent = { isOld: false }
+    store.get = (key) =>
+      bent.isOld && key[9] === 0x66 ? old.get(Buffer.from(key).toString('latin1')) : get(key)
+    const database = await openDatabase(store, 1_000_000)
+    const damage: Error[] = []
+    database.onDamage((error) => damage.push(error))
+    return { database, bent, damage, store }
+  }
+  const doubtOf = (read: () => unknown): KeyDoubt => {
+    try {
+      read()
+    } catch (thrown) {
+      if (thrown instanceof KeyDoubt) return thrown
+      throw thrown
+    }
+    return expect.fail('it was believed')
+  }
+  const readIn = (database: Database, at: number) => () => database.readFold(DEDUP, keyAt(at))
+  const textIn = (database: Database, at: number): string =>
+    Buffer.from(database.readFold(DEDUP, keyAt(at))?.value ?? []).toString()
+
+  test('is believed key by key, once a scan has shown the same, until a commit writes it', async () => {
+    const { database } = await opened()
+    for (const at of [1, 2]) {
+      const doubt = doubtOf(readIn(database, at))
+      await database.settle(doubt)
+    }
+    expect([textIn(database, 1), textIn(database, 2)]).toEqual(['new', ''])
+    // From the cache, from what was settled, and what a commit wrote: none of it is asked again.
+    await append(database, 1, (batch) => batch.put(DEDUP, keyAt(2), bytesOf('two')))
+    expect([textIn(database, 1), textIn(database, 2)]).toEqual(['new', 'two'])
+    await append(database, 1, (batch) => batch.delete(DEDUP, keyAt(2)))
+    await database.settle(doubtOf(readIn(database, 2)))
+    expect(textIn(database, 2)).toBe('')
+  })
+
+  test('does not let the writer have what a view was answered', async () => {
+    const { database, bent, damage } = await opened()
+    bent.isOld = true
+    expect(Buffer.from(database.viewFold(DEDUP, keyAt(1))?.value ?? []).toString()).toBe('old')
+    const doubt = doubtOf(readIn(database, 1))
+    await expect(database.settle(doubt)).rejects.toMatchObject({ code: 'value_corrupt' })
+    expect(damage).toHaveLength(1)
+  })
+
+  test('is looked at once by all who doubt the same key', async () => {
+    const { database, store } = await opened()
+    let looks = 0
+    const scan = store.scan.bind(store)
+    store.scan = (range) => {
+      looks++
+      return scan(range)
+    }
+    const doubt = doubtOf(readIn(database, 3))
+    await Promise.all([database.settle(doubt), database.settle(doubt), database.settle(doubt)])
+    expect(looks).toBe(1)
+  })
+
+  test('is believed without a look once all of it was seen, but for what its filter may have', async () => {
+    const { database, bent } = await opened()
+    for (const spec of database.foldSpecs()) await checkFold(database, beginFold(database, spec))
+    expect([textIn(database, 2), textIn(database, 1)]).toEqual(['', 'new'])
+    bent.isOld = true
+    expect(textIn(database, 1)).toBe('new')
   })
 })
 

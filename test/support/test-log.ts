@@ -124,6 +124,8 @@ export class TestLog {
   options: Partial<LogOptions> = {}
   /** 0: every value is read from the disk, so that damage to it shows at the next read. */
   foldCacheBytes = 0
+  /** Whether a process stopped over damage and no start has passed since. */
+  isDamaged = false
   #database: Database | undefined
   #log: Log | undefined
 
@@ -200,6 +202,15 @@ export class TestLog {
       // How many batches there are must not hang on how busy the machine is.
       decideBudgetMs: Number.POSITIVE_INFINITY,
       onFatal: (error) => this.fatal.push(error),
+      damage: {
+        isSet: () => this.isDamaged,
+        set: () => {
+          this.isDamaged = true
+        },
+        clear: () => {
+          this.isDamaged = false
+        },
+      },
       sleep: (ms) => {
         this.clock.advance(ms)
         return Promise.resolve()

@@ -1,0 +1,324 @@
+/**
+ * @module The checksums of LevelDB's tables, compared before it opens: it writes one behind every block and, as Node opens
+ * it, never reads them (DESIGN §5).
+ *
+ * A start checks the folds on disk behind its first answer. Meanwhile a scan of exactly one key says whether it is there;
+ * a bit that flipped in that key itself, or in the index of its table, would take it from scan and `get` alike. Whatever
+ * flips in a table that was written whole is found here, before anything is asked of it. What was damaged before LevelDB
+ * merged it into a new table has a right checksum: the set digest finds it.
+ *
+ * @see https://github.com/google/leveldb/blob/main/doc/table_format.md
+ * @see https://github.com/google/leveldb/blob/main/doc/impl.md
+ */
+import { open, readFile } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import { join } from 'node:path'
+import { StoreError } from './errors.ts'
+import { Keys } from './keys.ts'
+import {
+  BLOCK_TRAILER_BYTES,
+  Cursor,
+  FOOTER_BYTES,
+  INTERNAL_KEY_BYTES,
+  TABLE_MAGIC,
+  readBlock,
+  readJournalRecords,
+} from './level-files.ts'
+import type { BlockHandle } from './level-files.ts'
+import type { CheckProgress } from './start-checks.ts'
+import type { KeyRange } from './store.ts'
+
+/** A table that is in force, and the keys that it can hold. */
+interface LiveTable {
+  readonly number: number
+  readonly size: number
+  readonly smallest: Uint8Array
+  readonly largest: Uint8Array
+}
+
+/** What was compared. */
+export interface TableSums {
+  readonly tables: number
+  readonly bytes: number
+}
+
+/** As `checkTableSums`, of the folds of a log. */
+export function checkFoldTables(
+  directory: string,
+  origin: string,
+  onProgress: (progress: CheckProgress) => void = () => undefined,
+): Promise<TableSums> {
+  return checkTableSums(directory, new Keys(origin).range('f'), (done, total) =>
+    onProgress({ what: 'tables', done, total }),
+  )
+}
+
+/**
+ * Compares the checksum of every block that can hold a key of `range`, and of index and filter of its table. Nobody may
+ * have the database open.
+ *
+ * @throws {StoreError} `table_corrupt`, with the name of the file
+ */
+export async function checkTableSums(
+  directory: string,
+  range: KeyRange,
+  onProgress: (bytes: number, total: number) => void = () => undefined,
+): Promise<TableSums> {
+  const tables = (await readLiveTables(directory)).filter(
+    ({ smallest, largest }) =>
+      Buffer.compare(smallest, range.lt) < 0 && Buffer.compare(largest, range.gte) >= 0,
+  )
+  const total = tables.reduce((sum, { size }) => sum + size, 0)
+  const scratch = new Scratch()
+  let read = 0
+  let bytes = 0
+  for (const table of tables) {
+    bytes += await checkTable(directory, table, range, scratch)
+    read += table.size
+    onProgress(read, total)
+  }
+  return { tables: tables.length, bytes }
+}
+
+const TAG = {
+  comparator: 1,
+  logNumber: 2,
+  nextFile: 3,
+  lastSequence: 4,
+  compactPointer: 5,
+  deletedFile: 6,
+  newFile: 7,
+  previousLog: 9,
+} as const
+
+/** The tables that CURRENT and its MANIFEST say are in force: what else lies there a crash left, and LevelDB removes. */
+async function readLiveTables(directory: string): Promise<readonly LiveTable[]> {
+  const name = (await readFile(join(directory, 'CURRENT'), 'latin1').catch(() => '')).trim()
+  // LevelDB reads the checksums of this file itself, and says what is wrong with it.
+  if (!/^MANIFEST-\d+$/.test(name)) return []
+  const manifest = await readFile(join(directory, name)).catch(() => Buffer.alloc(0))
+  const live = new Map<number, LiveTable>()
+  try {
+    for (const record of readJournalRecords(manifest).records) readEdit(new Cursor(record), live)
+  } catch (cause) {
+    throw new StoreError('store_open_failed', `${name} in ${directory} cannot be read`, { cause })
+  }
+  return [...live.values()]
+}
+
+function readEdit(edit: Cursor, live: Map<number, LiveTable>): void {
+  const userKey = (): Uint8Array => edit.bytes(edit.varint()).slice(0, -INTERNAL_KEY_BYTES)
+  while (!edit.done()) {
+    switch (edit.varint()) {
+      case TAG.comparator:
+        edit.bytes(edit.varint())
+        break
+      case TAG.logNumber:
+      case TAG.nextFile:
+      case TAG.lastSequence:
+      case TAG.previousLog:
+        edit.varint()
+        break
+      case TAG.compactPointer:
+        edit.varint()
+        edit.bytes(edit.varint())
+        break
+      case TAG.deletedFile:
+        edit.varint()
+        live.delete(edit.varint())
+        break
+      case TAG.newFile: {
+        edit.varint()
+        const number = edit.varint()
+        const size = edit.varint()
+        live.set(number, { number, size, smallest: userKey(), largest: userKey() })
+        break
+      }
+      default:
+        throw new StoreError('files_unreadable', 'a MANIFEST says what this release does not read')
+    }
+  }
+}
+
+async function checkTable(
+  directory: string,
+  table: LiveTable,
+  range: KeyRange,
+  scratch: Scratch,
+): Promise<number> {
+  const name = `${String(table.number).padStart(6, '0')}.ldb`
+  let file: FileHandle
+  try {
+    file = await open(join(directory, name))
+  } catch (cause) {
+    throw new StoreError('table_corrupt', `${name} cannot be opened`, { cause })
+  }
+  try {
+    return await new TableFile(file, name, table.size, scratch).check(range)
+  } catch (cause) {
+    if (!(cause instanceof StoreError) || cause.code !== 'files_unreadable') throw cause
+    throw new StoreError('table_corrupt', `${name}: ${cause.message}`, { cause })
+  } finally {
+    await file.close()
+  }
+}
+
+class TableFile {
+  readonly #file: FileHandle
+  readonly #name: string
+  readonly #size: number
+  readonly #scratch: Scratch
+  #bytes = 0
+
+  constructor(file: FileHandle, name: string, size: number, scratch: Scratch) {
+    this.#scratch = scratch
+    this.#file = file
+    this.#name = name
+    this.#size = size
+  }
+
+  /** @returns How many bytes were compared. */
+  async check(range: KeyRange): Promise<number> {
+    const footer = await this.#read({ offset: this.#size - FOOTER_BYTES, size: FOOTER_BYTES })
+    if (Buffer.compare(footer.subarray(FOOTER_BYTES - TABLE_MAGIC.length), TABLE_MAGIC) !== 0)
+      throw this.#corrupt('its end')
+    const handles = new Cursor(footer)
+    const [metaIndex, index] = [handles.handle(), handles.handle()]
+    // LevelDB's own filter, which hides keys from `get` where it is damaged.
+    const filters = [...(await this.#block(metaIndex))].map(([, value]) =>
+      new Cursor(value).handle(),
+    )
+    for (const filter of filters) await this.#part([filter])
+    const blocks: BlockHandle[] = []
+    for (const [key, handle] of await this.#block(index)) {
+      // The key of a block in the index is one from its last key on, below the first of the next.
+      const last = key.subarray(0, -INTERNAL_KEY_BYTES)
+      if (Buffer.compare(last, range.gte) >= 0) blocks.push(new Cursor(handle).handle())
+      if (Buffer.compare(last, range.lt) >= 0) break
+    }
+    for (const part of inParts(blocks)) await this.#part(part)
+    return this.#bytes
+  }
+
+  /** Reads a block and compares its checksum. */
+  async #block(handle: BlockHandle): Promise<ReturnType<typeof readBlock>> {
+    const bytes = await this.#part([handle])
+    return readBlock(bytes, { offset: 0, size: handle.size })
+  }
+
+  /** Reads blocks that lie one behind the other, and compares their checksums. */
+  async #part(blocks: readonly BlockHandle[]): Promise<Uint8Array> {
+    const [first, last] = [blocks[0], blocks.at(-1)]
+    if (first === undefined || last === undefined) return new Uint8Array(0)
+    const size = last.offset + last.size + BLOCK_TRAILER_BYTES - first.offset
+    const bytes = await this.#read({ offset: first.offset, size })
+    for (const block of blocks) {
+      const start = block.offset - first.offset
+      const end = start + block.size + 1
+      const stored = new DataView(bytes.buffer, bytes.byteOffset + end, 4).getUint32(0, true)
+      if (masked(crc32c(bytes, start, end)) !== stored)
+        throw this.#corrupt(`its block at byte ${block.offset}`)
+      this.#bytes += block.size
+    }
+    return bytes
+  }
+
+  /** What it gives back holds until the next read. */
+  async #read({ offset, size }: BlockHandle): Promise<Uint8Array> {
+    if (!(offset >= 0 && size >= 0 && offset + size <= this.#size)) throw this.#corrupt('its index')
+    const bytes = this.#scratch.take(size)
+    const { bytesRead } = await this.#file.read(bytes, 0, size, offset)
+    if (bytesRead !== size) throw this.#corrupt('its length')
+    return bytes
+  }
+
+  #corrupt(what: string): StoreError {
+    return new StoreError('table_corrupt', `${this.#name}: ${what} is not as it was written`)
+  }
+}
+
+/** What is read at once. */
+const PART_BYTES = 1_048_576
+
+/** One array for all that one check reads: fresh ones cost as much again. */
+class Scratch {
+  #bytes = Buffer.allocUnsafe(2 * PART_BYTES)
+
+  /** Overwritten by the next call's reader. */
+  take(size: number): Buffer {
+    if (this.#bytes.length < size) this.#bytes = Buffer.allocUnsafe(size)
+    return this.#bytes.subarray(0, size)
+  }
+}
+
+/** Blocks that lie one behind the other, in parts of a few MiB. */
+function* inParts(blocks: readonly BlockHandle[]): IterableIterator<readonly BlockHandle[]> {
+  let part: BlockHandle[] = []
+  for (const block of blocks) {
+    const [first, last] = [part[0], part.at(-1)]
+    const follows =
+      last === undefined || last.offset + last.size + BLOCK_TRAILER_BYTES === block.offset
+    if (first !== undefined && (!follows || block.offset - first.offset > PART_BYTES)) {
+      yield part
+      part = []
+    }
+    part.push(block)
+  }
+  if (part.length > 0) yield part
+}
+
+const POLYNOMIAL = 0x82f63b78
+
+/** The checksum of each byte with `zeros` zero bytes behind it. */
+function tableOf(zeros: number): Int32Array {
+  const table = new Int32Array(256)
+  for (let byte = 0; byte < 256; byte++) {
+    let crc = byte
+    for (let bit = 0; bit < 8 * (zeros + 1); bit++)
+      crc = (crc & 1) === 1 ? (crc >>> 1) ^ POLYNOMIAL : crc >>> 1
+    table[byte] = crc
+  }
+  return table
+}
+
+const [T0, T1, T2, T3] = [tableOf(0), tableOf(1), tableOf(2), tableOf(3)] as const
+const [T4, T5, T6, T7] = [tableOf(4), tableOf(5), tableOf(6), tableOf(7)] as const
+const [T8, T9, T10, T11] = [tableOf(8), tableOf(9), tableOf(10), tableOf(11)] as const
+const [T12, T13, T14, T15] = [tableOf(12), tableOf(13), tableOf(14), tableOf(15)] as const
+
+/** CRC-32C of `bytes` from `start` to `end`, 16 bytes a step: 1.4 to 1.8 GB/s (measured), where 8 a step are a third slower. */
+export function crc32c(bytes: Uint8Array, start: number, end: number): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  let crc = -1
+  let at = start
+  for (; at + 16 <= end; at += 16) {
+    const a = crc ^ view.getInt32(at, true)
+    const b = view.getInt32(at + 4, true)
+    const c = view.getInt32(at + 8, true)
+    const d = view.getInt32(at + 12, true)
+    crc =
+      four(T15, T14, T13, T12, a) ^
+      four(T11, T10, T9, T8, b) ^
+      four(T7, T6, T5, T4, c) ^
+      four(T3, T2, T1, T0, d)
+  }
+  for (; at < end; at++) crc = (T0[(crc ^ view.getUint8(at)) & 0xff] ?? 0) ^ (crc >>> 8)
+  return ~crc >>> 0
+}
+
+/** What the four bytes of a word, the least first, add to a checksum. */
+function four(
+  t0: Int32Array,
+  t1: Int32Array,
+  t2: Int32Array,
+  t3: Int32Array,
+  word: number,
+): number {
+  const low = (t0[word & 0xff] ?? 0) ^ (t1[(word >>> 8) & 0xff] ?? 0)
+  return low ^ (t2[(word >>> 16) & 0xff] ?? 0) ^ (t3[word >>> 24] ?? 0)
+}
+
+/** As LevelDB stores a checksum, so that one over bytes that hold checksums says something. */
+function masked(crc: number): number {
+  return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0
+}

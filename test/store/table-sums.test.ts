@@ -1,0 +1,185 @@
+/**
+ * Goal: a bit that flipped in a table of LevelDB, anywhere that a key of a fold, the way to it or the filter over it lies,
+ * is found before LevelDB opens, by file; what a crash leaves beside the tables in force is not taken for damage.
+ * Method: a store of several small tables over three spaces of keys; every bit of every table flipped in turn, and for
+ * each that is not found LevelDB itself is asked for all keys of folds, by scan and by `get`; files cut, lost and added.
+ */
+import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { Keys } from '../../src/store/keys.ts'
+import { LevelStore } from '../../src/store/level-store.ts'
+import type { Op } from '../../src/store/store.ts'
+import { checkFoldTables, checkTableSums, crc32c } from '../../src/store/table-sums.ts'
+import { bytesOf, ORIGIN } from './database-fixture.ts'
+import { temporaryPaths } from './temporary.ts'
+
+const newPath = temporaryPaths()
+const keys = new Keys(ORIGIN)
+const tablesOf = (path: string): readonly string[] =>
+  readdirSync(path).filter((name) => name.endsWith('.ldb'))
+
+const foldKeys = Array.from({ length: 300 }, (_, n) => keys.fold(n % 3, bytesOf(`key ${n}`)))
+
+/** Bundles, folds and records over several tables: each opening turns a journal into one. */
+async function writeStore(): Promise<string> {
+  const path = newPath()
+  await (await LevelStore.create(path)).close()
+  for (let part = 0; part < 3; part++) {
+    const store = await LevelStore.open(path)
+    const ops: Op[] = []
+    for (let n = 0; n < 20; n++) {
+      const number = 20 * part + n
+      ops.push({ type: 'put', key: keys.bundle(number), value: new Uint8Array(300).fill(number) })
+      ops.push({ type: 'put', key: keys.batchRecord(number), value: bytesOf(`record ${number}`) })
+    }
+    for (const [at, key] of foldKeys.entries())
+      if (at % 3 <= part) ops.push({ type: 'put', key, value: bytesOf(`${part} of key ${at}`) })
+    await store.write(ops)
+    await store.close()
+  }
+  await (await LevelStore.open(path)).close()
+  return path
+}
+
+/** What a store answers about every key of a fold: by `get`, and by scan. */
+async function answersOf(path: string): Promise<string> {
+  const store = await LevelStore.open(path)
+  try {
+    const shown: string[] = []
+    for await (const { key, value } of store.scan(keys.range('f')))
+      shown.push(`${keys.nameOf(key)} ${Buffer.from(value).toString('latin1')}`)
+    const found = foldKeys.map((key) => Buffer.from(store.get(key) ?? []).toString('latin1'))
+    return JSON.stringify([shown, found])
+  } finally {
+    await store.close()
+  }
+}
+
+let whole = ''
+beforeAll(async () => {
+  whole = await writeStore()
+})
+
+const copyOf = (): string => {
+  const path = newPath()
+  cpSync(whole, path, { recursive: true })
+  return path
+}
+
+describe('CRC-32C', () => {
+  test('is that of RFC 3720 B.4, over any part', () => {
+    const zeros = new Uint8Array(40)
+    expect(crc32c(zeros, 4, 36)).toBe(0x8a9136aa)
+    expect(crc32c(new Uint8Array(32).fill(0xff), 0, 32)).toBe(0x62a8ab43)
+    expect(
+      crc32c(
+        Uint8Array.from({ length: 32 }, (_, i) => i),
+        0,
+        32,
+      ),
+    ).toBe(0x46dd794e)
+    expect(crc32c(bytesOf('123456789'), 0, 9)).toBe(0xe3069283)
+  })
+})
+
+describe('the checksums of tables', () => {
+  test('hold where nothing changed, and are those of every block with a key of a fold', async () => {
+    const told: number[] = []
+    const { tables, bytes } = await checkFoldTables(whole, ORIGIN, ({ done }) => told.push(done))
+    expect(tables).toBeGreaterThanOrEqual(3)
+    expect(told).toHaveLength(tables)
+    const valueBytes = foldKeys.reduce((sum, key) => sum + key.length, 0)
+    expect(bytes).toBeGreaterThan(valueBytes / 3)
+  })
+
+  test('find every flipped bit that changes an answer about a fold, and name the file', async () => {
+    const before = await answersOf(copyOf())
+    const path = copyOf()
+    let found = 0
+    let passed = 0
+    for (const name of tablesOf(whole)) {
+      const bytes = readFileSync(join(whole, name))
+      // Steps that have no factor in common with the lengths of rows, and a different bit each time.
+      for (let at = 0; at < bytes.length; at += 37) {
+        const bit = 1 << (at % 8)
+        bytes[at] = (bytes[at] ?? 0) ^ bit
+        writeFileSync(join(path, name), bytes)
+        bytes[at] = (bytes[at] ?? 0) ^ bit
+        try {
+          await checkTableSums(path, keys.range('f'))
+          passed++
+          // Not all of them: each is an opening of LevelDB, which changes what it opens.
+          if (passed % 20 === 0) {
+            const opened = newPath()
+            cpSync(path, opened, { recursive: true })
+            expect(await answersOf(opened), `${name} byte ${at}`).toBe(before)
+          }
+        } catch (error) {
+          expect(error).toMatchObject({ code: 'table_corrupt', fatal: true })
+          expect(String(error)).toContain(name)
+          found++
+        }
+      }
+      writeFileSync(join(path, name), bytes)
+    }
+    // The rest lies in blocks of bundles and records alone, or means nothing: what a footer is filled up with.
+    expect(found).toBeGreaterThan(100)
+    expect(passed).toBeGreaterThan(20)
+  })
+
+  test('find every flipped bit of filter, index and what leads to them', async () => {
+    const path = copyOf()
+    for (const name of tablesOf(whole)) {
+      const bytes = readFileSync(join(whole, name))
+      // The filter lies in front of the block that names it, and all that follows leads to something.
+      const named = bytes.indexOf('filter.leveldb.BuiltinBloomFilter2')
+      expect(named).toBeGreaterThan(0)
+      for (let at = named - 48; at < bytes.length - 48; at++) {
+        const changed = Buffer.from(bytes)
+        changed[at] = (changed[at] ?? 0) ^ (1 << (at % 8))
+        writeFileSync(join(path, name), changed)
+        await expect(checkFoldTables(path, ORIGIN), `byte ${at}`).rejects.toMatchObject({
+          code: 'table_corrupt',
+        })
+      }
+      writeFileSync(join(path, name), bytes)
+    }
+  })
+
+  test('are missed where a table is cut off or gone', async () => {
+    for (const damage of [
+      (path: string) => writeFileSync(path, readFileSync(path).subarray(0, -60)),
+      (path: string) => writeFileSync(path, ''),
+      (path: string) => rmSync(path),
+    ]) {
+      const path = copyOf()
+      const [name = ''] = tablesOf(path)
+      damage(join(path, name))
+      await expect(checkFoldTables(path, ORIGIN)).rejects.toMatchObject({ code: 'table_corrupt' })
+    }
+  })
+
+  test('are not asked of what a crash left, nor of a database that is not there', async () => {
+    const path = copyOf()
+    writeFileSync(join(path, '009999.ldb'), 'half a table')
+    expect((await checkFoldTables(path, ORIGIN)).tables).toBeGreaterThanOrEqual(3)
+    expect(await checkFoldTables(newPath(), ORIGIN)).toEqual({ tables: 0, bytes: 0 })
+  })
+
+  test('are read of the tables that a MANIFEST says are in force, whatever was merged', async () => {
+    const path = copyOf()
+    const store = await LevelStore.open(path)
+    await store.compact(keys.all())
+    await store.close()
+    const { tables } = await checkFoldTables(path, ORIGIN)
+    expect(tables).toBeGreaterThanOrEqual(1)
+    expect(tables).toBeLessThanOrEqual(tablesOf(path).length)
+    const manifest = readdirSync(path).find((name) => name.startsWith('MANIFEST')) ?? ''
+    const bytes = readFileSync(join(path, manifest))
+    // A tag that nobody knows, in the first record.
+    bytes[7] = 0x3f
+    writeFileSync(join(path, manifest), bytes)
+    await expect(checkFoldTables(path, ORIGIN)).rejects.toMatchObject({ code: 'store_open_failed' })
+  })
+})
