@@ -9,8 +9,8 @@ import { latin1 } from './bytes.ts'
 /** Bytes of keys and values kept at most, by default. */
 export const FOLD_CACHE_BYTES: number = 32 * 1024 * 1024
 
-/** What a value costs besides its own bytes. */
-const OVERHEAD_BYTES = 256
+/** What a value costs besides its own bytes: two arrays, an object, a name and their places in a map. */
+const OVERHEAD_BYTES = 512
 
 /** Two generations: what is used moves to the young one; when that is full the old one is let go. */
 export class FoldCache {
