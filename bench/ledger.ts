@@ -176,6 +176,10 @@ function submittedOf({ text, disclosures }: Signed): Submitted {
   return { statement: text, disclosures }
 }
 
+/** How often a gate is asked that was late because the machine was busy with others, and how far apart, ms. */
+const ASKED_MAX = 20
+const ASKED_AGAIN_MS = 1000
+
 /** What is under way at once: of decisions the gate takes no more than 1,024. */
 const UNDER_WAY = 512
 
@@ -225,8 +229,17 @@ export class LedgerAgents {
     return new LedgerAgents(ledger, origin, agents)
   }
 
-  /** Gets a decision, two entries of whose action this is the first. @returns the action, prepared */
+  /** Gets a decision, and prepares the action on it. A gate that is late is asked again. */
   async decideAndAct(at: number): Promise<Ready> {
+    for (let n = 0; n < ASKED_MAX; n++) {
+      const ready = await this.#decideAndAct(at)
+      if (ready !== undefined) return ready
+      await new Promise((resolve) => setTimeout(resolve, ASKED_AGAIN_MS))
+    }
+    throw new Error(`the gate was late ${ASKED_MAX} times`)
+  }
+
+  async #decideAndAct(at: number): Promise<Ready | undefined> {
     const agent = this.#agents[at % this.#agents.length]
     if (agent === undefined) throw new Error('no agents')
     const asking = ask(this.#origin, agent)
@@ -236,7 +249,7 @@ export class LedgerAgents {
     const { disclosures } = asking.signed
     const answer = ready.handler.answer?.({ ...written.registered, repeated: false, disclosures })
     const id = allowedId(jsonObject(answer, 'answer'))
-    if (id === undefined) throw new Error('the gate timed out')
+    if (id === undefined) return undefined
     return this.#ledger.prepare(submittedOf(report(this.#origin, asking, id)))
   }
 
