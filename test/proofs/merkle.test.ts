@@ -121,6 +121,19 @@ test('hashes are those of RFC 9162 §2.1.1', () => {
   expect(nodeHash(p, a, b)).toEqual(naiveNodeHash(a, b))
 })
 
+test('two nodes are hashed as they are, whatever their length and whatever was hashed before', () => {
+  for (const [left, right] of [
+    [32, 32],
+    [31, 32],
+    [32, 33],
+    [0, 0],
+    [32, 32],
+  ] as const) {
+    const nodes = [new Uint8Array(left).fill(7), new Uint8Array(right).fill(9)] as const
+    expect(nodeHash(p, ...nodes)).toEqual(naiveNodeHash(...nodes))
+  }
+})
+
 describe(`all sizes up to ${EXHAUSTIVE_MAX}`, () => {
   test('every inclusion proof holds, and for no other index of its tree', () => {
     for (let treeSize = 1; treeSize <= EXHAUSTIVE_MAX; treeSize += 1) {
