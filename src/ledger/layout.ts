@@ -1,7 +1,7 @@
 /**
  * @module Keys and values of the ledger's own folds, as bytes: integers are u64, big-endian, so that keys come in order.
  */
-import { joinBytes } from '../store/bytes.ts'
+import { concatBytes } from '@trustwarden/proofs'
 import { readU64, u64 } from '../store/keys.ts'
 
 export { writeU64 } from '../store/keys.ts'
@@ -13,4 +13,4 @@ export const u64Bytes: (value: number) => Uint8Array = u64
 export const u64At: (bytes: Uint8Array, offset: number) => number = readU64
 
 /** `parts`, one after the other. */
-export const join: (...parts: readonly Uint8Array[]) => Uint8Array = joinBytes
+export const join: (...parts: readonly Uint8Array[]) => Uint8Array = concatBytes

@@ -1,24 +1,10 @@
 /**
  * @module Byte strings as the store needs them: compared, and as keys of maps.
  */
-import { allocate } from '@trustwarden/proofs'
 
 /** `bytes` as a plain Uint8Array: a Buffer's `slice` is a view where everybody else's is a copy. */
 export function plain(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-}
-
-/** Joins byte strings to one that does not live long (`allocate`). */
-export function joinBytes(...parts: readonly Uint8Array[]): Uint8Array {
-  let length = 0
-  for (const part of parts) length += part.length
-  const joined = allocate(length)
-  let at = 0
-  for (const part of parts) {
-    joined.set(part, at)
-    at += part.length
-  }
-  return joined
 }
 
 /** Whether two byte strings are equal. Not constant-time: nothing compared here is secret. */

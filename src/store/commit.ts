@@ -3,10 +3,11 @@
  *
  * Pure but for reads: nothing of the state it is given changes, so that a write that fails leaves no half of it.
  */
+import { concatBytes } from '@trustwarden/proofs'
 import type { Batch } from './batch.ts'
 import { NO_PREVIOUS, encodeBatchRecord } from './batch-record.ts'
 import type { BatchRecord } from './batch-record.ts'
-import { equalBytes, joinBytes } from './bytes.ts'
+import { equalBytes } from './bytes.ts'
 import { formatRun } from './entry-run.ts'
 import { checkStore, StoreError } from './errors.ts'
 import { hashLeaf, sha256, sha256Of } from './hash.ts'
@@ -133,7 +134,7 @@ export function setsDigestOf(
 
 /** A set digest as it is stored: count u64, sum 32 bytes. */
 export function formatSet(set: SetDigest): Uint8Array {
-  return joinBytes(u64(set.count), set.sum())
+  return concatBytes(u64(set.count), set.sum())
 }
 
 /** Gathers ops, and the digests of what is written once. */
@@ -233,7 +234,7 @@ function writeBundle(
   })
   const tile = input.tiles.find(({ level, index }) => level === 0 && index === number)
   checkBatch(
-    tile !== undefined && equalBytes(tile.bytes, joinBytes(...bundle.leafHashes)),
+    tile !== undefined && equalBytes(tile.bytes, concatBytes(...bundle.leafHashes)),
     `lacks tile 0/${number}, or it does not hold the leaf hashes of bundle ${number}`,
   )
   writer.putOnce(base.keys.bundle(number), formatRun(bundle.entries))

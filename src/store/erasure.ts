@@ -23,7 +23,8 @@
 import type { Dirent } from 'node:fs'
 import { readFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { joinBytes, latin1 } from './bytes.ts'
+import { concatBytes } from '@trustwarden/proofs'
+import { latin1 } from './bytes.ts'
 import type { Database } from './database.ts'
 import { StoreError } from './errors.ts'
 import { readU64, u64 } from './keys.ts'
@@ -262,7 +263,7 @@ class Search {
       if (await this.#holds(record, this.#values)) return true
     }
     // A write that a crash cut off cannot be taken apart. Its keys stand in it whole, though.
-    return this.#holds(joinBytes(...rest), [...this.#keys, ...this.#values])
+    return this.#holds(concatBytes(...rest), [...this.#keys, ...this.#values])
   }
 
   async #holdsKey(keys: Iterable<Uint8Array>): Promise<boolean> {

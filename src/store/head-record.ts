@@ -19,7 +19,8 @@ import { existsSync, fstatSync, readSync, statSync, writeSync } from 'node:fs'
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { equalBytes, joinBytes, plain } from './bytes.ts'
+import { concatBytes } from '@trustwarden/proofs'
+import { equalBytes, plain } from './bytes.ts'
 import { StoreError, checkStore } from './errors.ts'
 import { syncDirectory } from './durable.ts'
 import { sha256 } from './hash.ts'
@@ -325,7 +326,7 @@ function checkLength(path: string, image: Uint8Array): void {
 }
 
 function formatSlot(slot: Slot): Uint8Array {
-  const checked = joinBytes(
+  const checked = concatBytes(
     MAGIC,
     u64(slot.sequence),
     u64(slot.size),
@@ -333,7 +334,7 @@ function formatSlot(slot: Slot): Uint8Array {
     slot.root,
     slot.originHash,
   )
-  return joinBytes(checked, sha256(checked))
+  return concatBytes(checked, sha256(checked))
 }
 
 function readSlot(image: Uint8Array, number: 0 | 1): Slot | undefined {

@@ -11,7 +11,8 @@
  * is this one, since what hides a row can also hide the newer of two. A scan of exactly that key has to show the same.
  */
 import { randomBytes } from 'node:crypto'
-import { equalBytes, joinBytes, latin1 } from './bytes.ts'
+import { concatBytes } from '@trustwarden/proofs'
+import { equalBytes, latin1 } from './bytes.ts'
 import { StoreError } from './errors.ts'
 import type { Keys } from './keys.ts'
 import type { Store } from './store.ts'
@@ -224,7 +225,7 @@ export class FoldKeys {
   }
 
   async #compare(gte: Uint8Array): Promise<void> {
-    const lt = joinBytes(gte, Uint8Array.of(0))
+    const lt = concatBytes(gte, Uint8Array.of(0))
     for (let n = 0; n < LOOKS; ) {
       const writes = this.#writes
       let shown: Uint8Array | undefined

@@ -2,10 +2,11 @@
  * @module What opening a database reads and checks: format and log, the last batch record, the entries behind the last
  * full bundle, the set digests, the folds kept in memory.
  */
+import { concatBytes } from '@trustwarden/proofs'
 import type { FoldRow } from './batch.ts'
 import type { BatchRecord } from './batch-record.ts'
 import { decodeBatchRecord } from './batch-record.ts'
-import { equalBytes, joinBytes } from './bytes.ts'
+import { equalBytes } from './bytes.ts'
 import { setsDigestOf } from './commit.ts'
 import type { LastBatch, PendingBundle } from './commit.ts'
 import type { FoldSpec } from './database.ts'
@@ -101,7 +102,7 @@ export async function loadState(
 export function formatMeta(origin: string): Uint8Array {
   const version = new Uint8Array(2)
   new DataView(version.buffer).setUint16(0, FORMAT_VERSION)
-  return joinBytes(version, Buffer.from(origin, 'utf8'))
+  return concatBytes(version, Buffer.from(origin, 'utf8'))
 }
 
 /** Reads a full bundle and takes it apart. @throws {StoreError} `entry_missing`, `bundle_corrupt` */

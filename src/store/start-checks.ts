@@ -5,8 +5,9 @@
  * A scrub (ledger/scrub.ts) runs the same checks behind a log that is served, slowly: what is written once does not change
  * under them, and a fold is compared as it was at one moment.
  */
+import { concatBytes } from '@trustwarden/proofs'
 import { NO_PREVIOUS, decodeBatchRecord } from './batch-record.ts'
-import { equalBytes, joinBytes } from './bytes.ts'
+import { equalBytes } from './bytes.ts'
 import type { BatchRecord } from './batch-record.ts'
 import type { Database, FoldSpec } from './database.ts'
 import type { RecordedLog } from './load.ts'
@@ -306,7 +307,7 @@ function checkOnce(database: RecordedLog, record: BatchRecord, leaves: LeafReade
   const digests: Uint8Array[] = []
   let bytes = 0
   for (const rest of record.onceKeys) {
-    const key = joinBytes(keys.prefix, rest)
+    const key = concatBytes(keys.prefix, rest)
     const value = rest[0] === BUNDLE_SPACE ? leaves.bytes(keys.indexOf(key)) : store.get(key)
     if (value === undefined) {
       throw new StoreError(
@@ -319,7 +320,7 @@ function checkOnce(database: RecordedLog, record: BatchRecord, leaves: LeafReade
     if (rest[0] !== BUNDLE_SPACE) bytes += value.length
   }
   const same = equalBytes(sha256Of(digests), record.onceDigest)
-  const names = record.onceKeys.map((rest) => keys.nameOf(joinBytes(keys.prefix, rest)))
+  const names = record.onceKeys.map((rest) => keys.nameOf(concatBytes(keys.prefix, rest)))
   checkStore(
     same,
     'batch_record_corrupt',
@@ -388,7 +389,7 @@ async function lookAgain(store: Store, { key }: Row, name: string): Promise<void
   let value: Uint8Array | undefined
   for (let n = 0; n < LOOKS; n++) {
     let shown: Uint8Array | undefined
-    const range = { gte: key, lt: joinBytes(key, Uint8Array.of(0)), limit: 1 }
+    const range = { gte: key, lt: concatBytes(key, Uint8Array.of(0)), limit: 1 }
     for await (const row of store.scan(range)) shown = row.value
     value = store.get(key)
     if (shown === undefined && value === undefined) return
