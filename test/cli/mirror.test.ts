@@ -9,9 +9,8 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseHeadBody, parseNote, utf8Encode } from '@trustwarden/proofs'
-import { PersonKey, signStatement, TrustWarden } from 'trustwarden'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { generateKey, nativePrimitives, signerFromPrivateKey } from '../../src/crypto.ts'
+import { enrolReaders } from '../support/readers.ts'
 import {
   cleanEnvironment,
   removeLog,
@@ -63,19 +62,8 @@ async function headSize(): Promise<number> {
   return parseHeadBody(parseNote(utf8Encode(note)).text).size
 }
 
-/** Enrols readers, as many entries as are needed. */
-async function fill(count: number): Promise<void> {
-  const client = await TrustWarden.connect({ url: service.url, trust: log.anchor })
-  const operator = PersonKey.fromFile(log.operator).as('operator')
-  const statements = Array.from({ length: count }, () => {
-    const { spki } = signerFromPrivateKey(generateKey('EdDSA'))
-    const kid = Buffer.from(nativePrimitives.sha256(spki)).toString('base64url')
-    const payload = { role: 'reader', key: Buffer.from(spki).toString('base64url') }
-    const draft = { type: 'member.enroll', subject: `reader:${kid}`, payload }
-    return signStatement(operator, client.origin, draft)
-  })
-  for (let at = 0; at < count; at += 500) await client.submitMany(statements.slice(at, at + 500))
-}
+const fill = (count: number): Promise<void> =>
+  enrolReaders({ url: service.url, trust: log.anchor, operator: log.operator }, count)
 
 beforeAll(async () => {
   log = makeTwoOperatorLog()

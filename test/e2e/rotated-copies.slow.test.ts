@@ -12,10 +12,10 @@ import {
   parseTrust,
   utf8Encode,
 } from '@trustwarden/proofs'
-import { PersonKey, signStatement, TrustWarden } from 'trustwarden'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { generateKey, nativePrimitives, signerFromPrivateKey } from '../../src/crypto.ts'
+import { nativePrimitives } from '../../src/crypto.ts'
 import { type Ended, trustwarden } from '../support/command-line.ts'
+import { enrolReaders } from '../support/readers.ts'
 import {
   type LogDirectory,
   removeLog,
@@ -39,19 +39,8 @@ const receipts: string[] = []
 
 const path = (name: string): string => join(log.root, name)
 
-async function fill(at: RunningService, count: number, trust: string): Promise<void> {
-  const client = await TrustWarden.connect({ url: at.url, trust })
-  const operator = PersonKey.fromFile(log.operator).as('operator')
-  const statements = Array.from({ length: count }, () => {
-    const { spki } = signerFromPrivateKey(generateKey('EdDSA'))
-    const kid = Buffer.from(nativePrimitives.sha256(spki)).toString('base64url')
-    const payload = { role: 'reader', key: Buffer.from(spki).toString('base64url') }
-    const draft = { type: 'member.enroll', subject: `reader:${kid}`, payload }
-    return signStatement(operator, client.origin, draft)
-  })
-  for (let from = 0; from < count; from += 500)
-    await client.submitMany(statements.slice(from, from + 500))
-}
+const fill = ({ url }: RunningService, count: number, trust: string): Promise<void> =>
+  enrolReaders({ url, trust, operator: log.operator }, count)
 
 const trustText = (): string => readFileSync(updated, 'utf8')
 
