@@ -95,7 +95,7 @@ export async function openLedger({ data }: Pick<BenchLog, 'data'>): Promise<Ledg
   const database = await s.Database.open({ store, origin, folds: s.foldSpecs(s.ALL_FOLDS) })
   const { genesis } = s.readGenesis(database, { origin, trustDomain, development: false })
   const keys = s.openServiceKeys(config, genesis, {
-    state: new s.CommittedView(database, database.size, 0),
+    state: new s.CommittedView(database.folds, database.size, 0),
     onWarning: () => undefined,
   })
   const policies = new s.PolicyShelf({

@@ -287,7 +287,7 @@ export async function openService(config: Config, options: ServiceOptions): Prom
         const database = await Database.open({ store, origin, folds: foldSpecs(ALL_FOLDS) })
         const { genesis, hash } = readGenesis(database, description)
         const keys = openServiceKeys(config, genesis, {
-          state: new CommittedView(database, database.size, 0),
+          state: new CommittedView(database.folds, database.size, 0),
           onWarning: (message) => options.onWarning?.(message),
         })
         const shelf = new PolicyShelf({

@@ -87,7 +87,7 @@ export async function openOffline(paths: Pick<Paths, 'data' | 'head'>): Promise<
     const rules = keylessRules(genesis)
     const trust = (): Trust => {
       const anchor = parseTrustAnchor(nativePrimitives, anchorOf(genesis, hash))
-      const rotations = readRotations(new CommittedView(database, database.size, 0))
+      const rotations = readRotations(new CommittedView(database.folds, database.size, 0))
       return { logs: [{ origin, anchor, keys: keyRanges(anchor.key, rotations) }] }
     }
     return { database, headRecord, journals, genesis, hash, rules, trust, close }

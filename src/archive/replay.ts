@@ -118,7 +118,7 @@ class Replayer {
     }
     const isReached = database.size === head.size && same(this.#edge.root(), head.root)
     checkArchive(isReached, 'archive_corrupt', 'the replay did not end at the signed head')
-    const view = new CommittedView(database, database.size, 0)
+    const view = new CommittedView(database.folds, database.size, 0)
     const lost = await settleLost(database, (index) => erasedBy(view, index) !== undefined)
     return {
       size: database.size,
@@ -250,7 +250,7 @@ class Replayer {
       } catch (thrown) {
         if (thrown instanceof KeyDoubt) {
           state.rollbackTo(mark)
-          await database.settle(thrown)
+          await database.folds.settle(thrown)
           continue
         }
         if (thrown instanceof Difference || thrown instanceof LedgerError)
@@ -349,7 +349,7 @@ class Replayer {
   #compare(record: BatchRecord, written: BatchRecord): void {
     const { database, source } = this.#options
     const sets = new Map(
-      database.foldDigests().map(({ id, count, sum }) => [id, new SetDigest(count, sum)]),
+      database.folds.digests().map(({ id, count, sum }) => [id, new SetDigest(count, sum)]),
     )
     const agrees =
       record.size === written.size &&

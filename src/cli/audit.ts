@@ -111,7 +111,7 @@ function withRanges(
   { database, genesis, rules }: OfflineLog,
   trusted: TrustedLog | undefined,
 ): AuditReport {
-  const rotations = rules.rotations(new CommittedView(database, database.size, 0))
+  const rotations = rules.rotations(new CommittedView(database.folds, database.size, 0))
   const actual = keyRanges(genesis.keys.log, rotations)
   const message = trusted && rangeDisagreement(trusted.keys, actual)
   if (message === undefined) return report

@@ -27,7 +27,7 @@ export function openStored(
 ): { readonly head: SignedHead; readonly source: EntrySource } {
   const last = database.lastBatch()
   if (last === undefined) throw new LedgerError('log_empty', 'the database holds no entry')
-  const view = new CommittedView(database, last.size, last.timeMs)
+  const view = new CommittedView(database.folds, last.size, last.timeMs)
   const head = openStoredHead(keys.at(view, last.size), last)
   const reader = new LogReader(database, keys, { head, edge: rightEdge(database) })
   const { size } = head

@@ -285,7 +285,7 @@ class Auditor {
     const digests = readCommitments(statement.payload)
     if (digests.length === 0) return 0
     // The live fold is enough: it is compared with the rebuilt one at the end.
-    const live = new CommittedView(database, database.size, 0)
+    const live = new CommittedView(database.folds, database.size, 0)
     const isErased = erasedBy(live, index) !== undefined
     const isMissing = (): boolean => !isErased && isLost(database, index)
     let lost: boolean | undefined

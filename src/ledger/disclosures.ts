@@ -33,7 +33,8 @@ export function expectedDisclosures(
 ): ErasableExpectation | undefined {
   const digests = commitmentsOf(database, index)
   if (digests.length === 0) return undefined
-  const isErased = erasedBy(new CommittedView(database, database.size, 0), index) !== undefined
+  const isErased =
+    erasedBy(new CommittedView(database.folds, database.size, 0), index) !== undefined
   return {
     digests: new Map(digests.map((digest, ordinal) => [ordinal, fromBase64url(digest)])),
     digestOf: (value) => nativePrimitives.sha256(value),
@@ -90,7 +91,7 @@ export function erasureOf(database: Database, job: number, indexes: readonly num
 
 async function erasedIndexesByJob(database: Database): Promise<Map<number, number[]>> {
   const erased = new Map<number, number[]>()
-  for await (const { key, value } of database.fold(FOLDS.erasures.id).scan(INDEX_PREFIX)) {
+  for await (const { key, value } of database.folds.reader(FOLDS.erasures.id).scan(INDEX_PREFIX)) {
     if (key.length !== INDEX_BYTES) continue
     const job = u64At(value, 0)
     const indexes = erased.get(job)

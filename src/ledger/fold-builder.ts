@@ -5,7 +5,7 @@
  * Keys and sealed values are byte for byte those of the log's database, and so are the set digests.
  */
 import { Batch } from '../store/batch.ts'
-import type { CommittedState, CommittedValue, FoldChange, FoldRow } from '../store/batch.ts'
+import type { CommittedFolds, CommittedValue, FoldChange, FoldRow } from '../store/batch.ts'
 import { formatSet, setsDigestOf } from '../store/commit.ts'
 import { FoldCache, nameOfFoldKey } from '../store/fold-cache.ts'
 import { KeyFilter } from '../store/key-filter.ts'
@@ -19,8 +19,8 @@ import { LedgerError } from './errors.ts'
 /** Keys that are deleted or copied in one write. */
 const WRITE_BATCH = 4096
 
-/** Folds under construction: the committed state that a `Batch` reads through to. */
-export class FoldBuilder implements CommittedState {
+/** Folds under construction: what a `Batch` reads through to. */
+export class FoldBuilder implements CommittedFolds {
   readonly keys: Keys
   readonly #store: Store
   readonly #specs: readonly FoldSpec[]
@@ -66,7 +66,7 @@ export class FoldBuilder implements CommittedState {
 
   /** A batch over what has been flushed. */
   begin(): Batch {
-    return new Batch(this)
+    return new Batch(this, this.#pinned)
   }
 
   /** Writes what a batch changed in the folds. Pinned and erasable values are not folds and stay as they are. */
@@ -124,7 +124,7 @@ export class FoldBuilder implements CommittedState {
     await this.#store.write(ops)
   }
 
-  readFold(
+  read(
     fold: number,
     key: Uint8Array,
     name: string = nameOfFoldKey(fold, key),
@@ -155,10 +155,6 @@ export class FoldBuilder implements CommittedState {
       throw new LedgerError('writer_defect', `fold ${fold} is not a resident one`)
     }
     return rows.rows(prefix)
-  }
-
-  pinned(digest: Uint8Array): Uint8Array | undefined {
-    return this.#pinned(digest)
   }
 
   #set(id: number): SetDigest {

@@ -201,7 +201,7 @@ export class Log {
     this.#folds = [...CORE_FOLDS, ...options.folds]
     this.#guard = options.guard ?? new ClockGuard(clock)
     this.#reader = new LogReader(database, keys, published, (error) => this.#writer.stop(error))
-    database.onDamage((error) => this.#writer.stop(error))
+    database.folds.onDamage((error) => this.#writer.stop(error))
     this.#verifier = options.verifier ?? new VerifyPool()
     this.#lanes = {
       normal: new Admission('normal', limits.normal),

@@ -103,7 +103,7 @@ export class LogReader {
   /** The state as of the published head (see `CommittedView`). */
   view(): State {
     const { size, timeMs } = this.#published.head
-    return new CommittedView(this.#database, size, timeMs, (read) => this.#guarded(read))
+    return new CommittedView(this.#database.folds, size, timeMs, (read) => this.#guarded(read))
   }
 
   /** Where the chain of `subject` ends, or undefined if no entry is about it (FORMAT §5.3). */

@@ -169,7 +169,7 @@ async function checkStored(options: RecoveryOptions): Promise<Recovered> {
   if (everything) await checkSetDigests(database, progress)
   else await checkResident(database, progress)
   const edge = rightEdge(database)
-  const view = new CommittedView(database, last.size, last.timeMs)
+  const view = new CommittedView(database.folds, last.size, last.timeMs)
   const head = openStoredHead(keys.at(view, last.size), last)
   if (Buffer.compare(edge.root(), head.root) !== 0) {
     throw new LedgerError(
@@ -198,7 +198,7 @@ async function checkStored(options: RecoveryOptions): Promise<Recovered> {
 
 /** The folds that lie in memory were read by a scan when the database was opened: `get` has to show the same. */
 async function checkResident(database: Database, options?: CheckOptions): Promise<void> {
-  for (const spec of database.foldSpecs().filter(({ resident }) => resident))
+  for (const spec of database.folds.specs().filter(({ resident }) => resident))
     await checkFold(database, beginFold(database, spec), options)
 }
 

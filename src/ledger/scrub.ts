@@ -15,7 +15,8 @@
  * it, twice at most, so that no number of erasures keeps a fold from being read.
  */
 import type { Clock } from '../clock.ts'
-import type { Database, FoldSpec } from '../store/database.ts'
+import type { Database } from '../store/database.ts'
+import type { FoldSpec } from '../store/folds.ts'
 import { erasuresDone } from '../store/erasure.ts'
 import { StoreError } from '../store/errors.ts'
 import { beginFold, checkBatchRecords, checkErasables, checkFold } from '../store/start-checks.ts'
@@ -162,9 +163,9 @@ export class Scrubber {
   async #finishStart({ disclosuresFrom }: LeftByStart): Promise<void> {
     const { database, onStartChecked } = this.#options
     const sinceMs = performance.now()
-    const folds = database.foldSpecs().filter(({ resident }) => !resident)
+    const folds = database.folds.specs().filter(({ resident }) => !resident)
     const { size } = database
-    const keys = folds.reduce((sum, { id }) => sum + (database.setDigest(id)?.count ?? 0), 0)
+    const keys = folds.reduce((sum, { id }) => sum + (database.folds.sets.get(id)?.count ?? 0), 0)
     const total = Math.max(1, keys + size - disclosuresFrom)
     let done = 0
     const at = (part: number): void => {
@@ -172,7 +173,7 @@ export class Scrubber {
       this.#startPosition = Math.min(0.999, (done + part) / total)
     }
     for (const spec of folds) {
-      const count = database.setDigest(spec.id)?.count ?? 0
+      const count = database.folds.sets.get(spec.id)?.count ?? 0
       await this.#fold(spec, at)
       done += count
     }
@@ -196,7 +197,7 @@ export class Scrubber {
   async #pass(place: ScrubPlace): Promise<void> {
     const { database } = this.#options
     await this.#records(place)
-    for (const spec of database.foldSpecs()) await this.#fold(spec)
+    for (const spec of database.folds.specs()) await this.#fold(spec)
     await this.#erasables(0, database.size)
     await erasuresDone(database)
   }

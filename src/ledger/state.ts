@@ -1,7 +1,7 @@
 /**
  * @module The state that handlers and folds see: what is committed, and the writer's batch on top of it.
  */
-import type { Batch, BatchMark, ViewedState } from '../store/batch.ts'
+import type { Batch, BatchMark, ViewedFolds } from '../store/batch.ts'
 import type { Fold, FoldSpec, FoldWriter, RegisteredEntry, State } from './contract.ts'
 import { LedgerError } from './errors.ts'
 
@@ -16,28 +16,28 @@ const NO_PREFIX = new Uint8Array(0)
 export class CommittedView implements State {
   readonly size: number
   readonly timeMs: number
-  readonly #state: ViewedState
+  readonly #folds: ViewedFolds
   readonly #guarded: <T>(read: () => T) => T
 
   /** @param guarded - Runs a read, and tells whoever must know if it meets damage. */
   constructor(
-    state: ViewedState,
+    folds: ViewedFolds,
     size: number,
     timeMs: number,
     guarded: <T>(read: () => T) => T = (read) => read(),
   ) {
-    this.#state = state
+    this.#folds = folds
     this.size = size
     this.timeMs = timeMs
     this.#guarded = guarded
   }
 
   get(fold: FoldSpec, key: Uint8Array): Uint8Array | undefined {
-    return this.#guarded(() => this.#state.viewFold(fold.id, key))?.value
+    return this.#guarded(() => this.#folds.view(fold.id, key))?.value
   }
 
   *scan(fold: FoldSpec): Iterable<readonly [key: Uint8Array, value: Uint8Array]> {
-    for (const { key, value } of this.#state.residentRows(fold.id, NO_PREFIX)) yield [key, value]
+    for (const { key, value } of this.#folds.residentRows(fold.id, NO_PREFIX)) yield [key, value]
   }
 }
 

@@ -103,7 +103,7 @@ export function decodeSupplement(bytes: Uint8Array, number: number, size: number
 /** Indexes of the entries whose disclosures an entry at or above `from` erased, ascending. */
 export async function erasedSince(database: Database, from: number): Promise<readonly number[]> {
   const indexes: number[] = []
-  for await (const { key, value } of database.fold(FOLDS.erasures.id).scan(INDEX_PREFIX)) {
+  for await (const { key, value } of database.folds.reader(FOLDS.erasures.id).scan(INDEX_PREFIX)) {
     if (key.length === INDEX_BYTES && u64At(value, 0) >= from) indexes.push(u64At(key, 0))
   }
   return indexes

@@ -326,7 +326,7 @@ export class Writer {
       const { submission, handler } = waiting
       let answer = this.#decider.decide(open, submission, handler)
       while (answer instanceof KeyDoubt) {
-        await this.#options.database.settle(answer)
+        await this.#options.database.folds.settle(answer)
         answer = this.#decider.decide(open, submission, handler)
       }
       answers.push(answer)

@@ -49,19 +49,18 @@ export interface CommittedValue {
   readonly digest: Uint8Array | undefined
 }
 
-/** What a batch reads through to: the state of the last commit. Implemented by `Database`. */
-export interface CommittedState {
+/** What a batch reads through to: folds as of the last commit. Implemented by `Folds`. */
+export interface CommittedFolds {
   /** @throws {KeyDoubt} where nothing may be decided before somebody looked again (key-filter.ts) */
-  readFold(fold: number, key: Uint8Array, name?: string): CommittedValue | undefined
+  read(fold: number, key: Uint8Array, name?: string): CommittedValue | undefined
   /** Rows of a resident fold in the order of their keys, as they are now. */
   residentRows(fold: number, prefix: Uint8Array): readonly FoldRow[]
-  pinned(digest: Uint8Array): Uint8Array | undefined
 }
 
-/** What views read: the state of the last commit, for whoever does not decide. Implemented by `Database`. */
-export interface ViewedState {
-  /** As `readFold`; a key in doubt reads as absent, and is looked for behind it. */
-  viewFold(fold: number, key: Uint8Array): CommittedValue | undefined
+/** What views read: folds as of the last commit, for whoever does not decide. Implemented by `Folds`. */
+export interface ViewedFolds {
+  /** As `read`; a key in doubt reads as absent, and is looked for behind it. */
+  view(fold: number, key: Uint8Array): CommittedValue | undefined
   residentRows(fold: number, prefix: Uint8Array): readonly FoldRow[]
 }
 
@@ -70,7 +69,8 @@ export type BatchMark = number & { readonly __brand?: 'BatchMark' }
 
 /** What the writer has changed since the last commit. Made by `Database.begin`; owned by the writer alone. */
 export class Batch {
-  readonly #state: CommittedState
+  readonly #folds: CommittedFolds
+  readonly #pinned: (digest: Uint8Array) => Uint8Array | undefined
   readonly #changes = new Map<string, Change>()
   readonly #undo: (readonly [name: string, before: Change | undefined])[] = []
   /** Committed values read so far, so that commit need not read them again to subtract them. */
@@ -79,8 +79,10 @@ export class Batch {
   readonly #scanned = new Map<number, SortedRows<FoldChange>>()
   #closed = false
 
-  constructor(state: CommittedState) {
-    this.#state = state
+  /** @param pinned - The committed bytes with a SHA-256. */
+  constructor(folds: CommittedFolds, pinned: (digest: Uint8Array) => Uint8Array | undefined) {
+    this.#folds = folds
+    this.#pinned = pinned
   }
 
   /**
@@ -118,7 +120,7 @@ export class Batch {
    * @throws {StoreError} `fold_unknown` if the fold is not a resident one
    */
   scan(fold: number, prefix: Uint8Array = new Uint8Array(0)): Iterable<FoldRow> {
-    const committed = this.#state.residentRows(fold, prefix)
+    const committed = this.#folds.residentRows(fold, prefix)
     const changes = this.#changesOf(fold).rows(prefix)
     return changes.length === 0 ? committed : mergeRows(committed, changes)
   }
@@ -135,7 +137,7 @@ export class Batch {
   /** The pinned bytes with this SHA-256, this batch's included. */
   pinned(digest: Uint8Array): Uint8Array | undefined {
     const change = this.#changes.get(nameOfPinned(digest))
-    return change?.kind === 'pinned' ? change.bytes : this.#state.pinned(digest)
+    return change?.kind === 'pinned' ? change.bytes : this.#pinned(digest)
   }
 
   /** Keeps `bytes` until they are erased, as the `ordinal`-th (0–65,535) erasable value of entry `index`. */
@@ -192,7 +194,7 @@ export class Batch {
   #committed(name: string, fold: number, key: Uint8Array): CommittedValue | undefined {
     const read = this.#reads.get(name)
     if (read !== undefined || this.#reads.has(name)) return read
-    const sealed = this.#state.readFold(fold, key, name)
+    const sealed = this.#folds.read(fold, key, name)
     this.#reads.set(name, sealed)
     return sealed
   }

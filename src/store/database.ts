@@ -6,7 +6,6 @@
  * in start-checks.ts, erasure in erasure.ts.
  */
 import { Batch } from './batch.ts'
-import type { CommittedState, CommittedValue, FoldRow, ViewedState } from './batch.ts'
 import { decodeBatchRecord } from './batch-record.ts'
 import type { BatchRecord } from './batch-record.ts'
 import { equalBytes } from './bytes.ts'
@@ -14,27 +13,16 @@ import { BundleReader, readTile } from './bundle-reader.ts'
 import { formatSet, planCommit } from './commit.ts'
 import type { CommitInput, CommitPlan, LastBatch, PendingBundle } from './commit.ts'
 import { formatRun } from './entry-run.ts'
-import { FoldCache, nameOfFoldKey } from './fold-cache.ts'
 import { StoreError, checkStore } from './errors.ts'
+import { Folds } from './folds.ts'
+import type { FoldSpec } from './folds.ts'
 import { sha256 } from './hash.ts'
-import { FoldKeys, KeyDoubt } from './key-filter.ts'
+import { KeyDoubt } from './key-filter.ts'
 import { BUNDLE_ENTRIES, Keys, readU16, u64 } from './keys.ts'
 import { formatMeta, loadState, openBatchRecord, readBatchRecord, readBundle } from './load.ts'
-import type { FoldState, LoadedState } from './load.ts'
-import { SetDigest, digestOf, openSealed, sealValue } from './sealed.ts'
+import type { LoadedState } from './load.ts'
+import { SetDigest, digestOf, sealValue } from './sealed.ts'
 import type { Op, Store } from './store.ts'
-
-/** A fold's place in the database. Ids are never given to another fold. */
-export interface FoldSpec {
-  /** 0–255. */
-  readonly id: number
-  /** For messages. */
-  readonly name: string
-  /** Kept in memory whole; read there. For small folds. */
-  readonly resident: boolean
-  /** Its keys are seldom read again: what is written to it is not kept in memory. */
-  readonly seldomRead?: boolean
-}
 
 /** Which log of which store. */
 export interface DatabaseOptions {
@@ -47,69 +35,32 @@ export interface DatabaseOptions {
   readonly foldCacheBytes?: number
 }
 
-/** Reads one fold as it was committed last. */
-export interface FoldReader {
-  readonly spec: FoldSpec
-  /** Count of keys. */
-  count(): number
-  /** @throws {StoreError} `value_corrupt` if the stored value is not the one written under `key`; `store_failed` */
-  get(key: Uint8Array): Uint8Array | undefined
-  /** Rows whose keys begin with `prefix`, ascending. @throws {StoreError} as `get` */
-  scan(prefix?: Uint8Array): AsyncIterable<FoldRow>
-}
-
-/** A fold's set digest, to compare a fold with its rebuild. */
-export interface FoldDigest {
-  readonly id: number
-  readonly name: string
-  readonly count: number
-  /** Sum of SHA-256(key ‖ value) mod 2^256, 32 bytes big-endian. Key is the whole key in the store. */
-  readonly sum: Uint8Array
-}
-
 const NO_PREFIX = new Uint8Array(0)
 
-function throwDoubt(doubt: KeyDoubt): never {
-  throw doubt
-}
-
 /** The database of one log. One process, one writer: `begin` and `commit` are the writer's alone, reads are anybody's. */
-export class Database implements CommittedState, ViewedState {
+export class Database {
   /** For this folder's own modules. */
   readonly store: Store
   /** For this folder's own modules. */
   readonly keys: Keys
-  readonly #folds: ReadonlyMap<number, FoldState>
+  /** The folds as of the last commit. */
+  readonly folds: Folds
   // Changed by commit alone, after its write has succeeded.
   #last: LastBatch | undefined
   #pending: PendingBundle
-  #sets: ReadonlyMap<number, SetDigest>
   /** Erased values by the entry that ordered it, until they are gone: what to search the files for. */
   readonly #erased = new Map<number, readonly Uint8Array[]>()
   #open: Batch | undefined
   #committing = false
   readonly #bundles: BundleReader
-  readonly #foldKeys: FoldKeys
-  readonly #cache: FoldCache
-  /** Keys that a view found in doubt, and that are being looked for. */
-  readonly #looking = new Set<Promise<void>>()
-  #onDamage: (error: Error) => void = () => undefined
 
   private constructor(store: Store, keys: Keys, state: LoadedState, foldCacheBytes?: number) {
-    this.#cache = new FoldCache(foldCacheBytes)
     this.store = store
     this.keys = keys
     this.#bundles = new BundleReader(store, keys)
     this.#last = state.last
     this.#pending = state.pending
-    this.#sets = state.sets
-    this.#folds = state.folds
-    const onDisk = [...state.sets].filter(([id]) => state.folds.get(id)?.resident === undefined)
-    this.#foldKeys = new FoldKeys(
-      store,
-      keys,
-      new Map(onDisk.map(([id, { count }]) => [id, count])),
-    )
+    this.folds = new Folds(store, keys, state, foldCacheBytes)
   }
 
   /**
@@ -274,89 +225,10 @@ export class Database implements CommittedState, ViewedState {
     return values
   }
 
-  /** A reader of a fold. @throws {StoreError} `fold_unknown` */
-  fold(id: number): FoldReader {
-    const { spec } = this.#fold(id)
-    return {
-      spec,
-      count: () => this.#sets.get(id)?.count ?? 0,
-      get: (key) => this.viewFold(id, key)?.value,
-      scan: (prefix = NO_PREFIX) => this.#scanFold(spec, prefix),
-    }
-  }
-
-  /** The folds that the database was opened with. */
-  foldSpecs(): readonly FoldSpec[] {
-    return [...this.#folds.values()].map(({ spec }) => spec)
-  }
-
-  /** The set digests as of the last commit, ascending by id. */
-  foldDigests(): readonly FoldDigest[] {
-    return this.foldSpecs()
-      .map(({ id, name }) => {
-        const set = this.#sets.get(id) ?? new SetDigest()
-        return { id, name, count: set.count, sum: set.sum() }
-      })
-      .sort((a, b) => a.id - b.id)
-  }
-
-  /**
-   * For `Batch`: the committed value of a fold's key.
-   *
-   * @param name - `nameOfFoldKey`, from whoever has it.
-   * @throws {StoreError} `fold_unknown`, `value_corrupt`
-   * @throws {KeyDoubt} if what `get` says must not be believed yet: `settle` it, then read again
-   */
-  readFold(
-    fold: number,
-    key: Uint8Array,
-    name: string = nameOfFoldKey(fold, key),
-  ): CommittedValue | undefined {
-    return this.#read(fold, key, name, throwDoubt)
-  }
-
-  /** For views: as `readFold`, but in doubt it is what `get` says; if that is wrong, `onDamage` hears of it. */
-  viewFold(fold: number, key: Uint8Array): CommittedValue | undefined {
-    return this.#read(fold, key, nameOfFoldKey(fold, key), this.#lookFor)
-  }
-
-  /** Settles a doubt of the writer. @throws {StoreError} `fold_key_lost`, `value_corrupt` if scan and `get` differ */
-  settle(doubt: KeyDoubt): Promise<void> {
-    return this.#foldKeys.look(doubt)
-  }
-
-  /** Says whom to tell that a view met damage. One listener, the log's. */
-  onDamage(listener: (error: Error) => void): void {
-    this.#onDamage = listener
-  }
-
-  /** For start-checks.ts: a key that a scan showed. From the end of the scan on, its loss to `get` is noticed. */
-  noteFoldKey(fold: number, key: Uint8Array): void {
-    this.#foldKeys.add(fold, key)
-  }
-
-  /**
-   * For start-checks.ts: every key of the fold was noted, and the fold is as it was written. From now on a key that was
-   * not noted is new, without a look at the disk, and what `get` finds is believed.
-   */
-  noteFoldComplete(fold: number): void {
-    this.#foldKeys.complete(fold)
-  }
-
-  /** For `Batch`: rows of a resident fold, ascending. @throws {StoreError} `fold_unknown` if it is none */
-  residentRows(fold: number, prefix: Uint8Array): readonly FoldRow[] {
-    const { resident } = this.#fold(fold)
-    if (resident === undefined) {
-      throw new StoreError('fold_unknown', `fold ${fold} is not a resident one`)
-    }
-    this.store.checkUsable()
-    return resident.rows(prefix)
-  }
-
   /** Begins a batch. There is one at a time: it ends by `commit` or `drop`. @throws {StoreError} `batch_invalid` */
   begin(): Batch {
     checkStore(this.#open === undefined, 'batch_invalid', 'there is an open batch already')
-    const batch = new Batch(this)
+    const batch = new Batch(this.folds, (digest) => this.pinned(digest))
     this.#open = batch
     return batch
   }
@@ -378,16 +250,16 @@ export class Database implements CommittedState, ViewedState {
     this.#committing = true
     batch.close()
     try {
-      const { store, keys } = this
+      const { store, keys, folds } = this
       await this.#settleAll(batch)
-      const base = { store, keys, last: this.#last, pending: this.#pending, sets: this.#sets }
+      const base = { store, keys, last: this.#last, pending: this.#pending, sets: folds.sets }
       const plan = planCommit(base, batch, input)
       // On disk so far: the batch before. A crash during the write leaves that or all of this batch, and start-up finds
       // either whole by its batch record. A crash after it leaves this batch with a head record that lags: start-up
       // verifies the stored head and rolls the record forward (ledger).
-      this.#foldKeys.writes()
+      folds.writes()
       await store.write(plan.ops)
-      this.#foldKeys.writes()
+      folds.writes()
       this.#apply(plan)
       return plan.last.record
     } finally {
@@ -399,11 +271,6 @@ export class Database implements CommittedState, ViewedState {
   /** Whether a commit is under way: what a scan sees may be a batch ahead of what memory says. */
   isCommitting(): boolean {
     return this.#committing
-  }
-
-  /** For start-checks.ts: a fold's set digest as of the last commit. */
-  setDigest(id: number): SetDigest | undefined {
-    return this.#sets.get(id)
   }
 
   /** For erasure.ts: the values that the erasure of entry `job` erased, if this process erased them. */
@@ -425,98 +292,16 @@ export class Database implements CommittedState, ViewedState {
         batch.committed(change.fold, change.key)
       } catch (thrown) {
         if (!(thrown instanceof KeyDoubt)) throw thrown
-        settled.push(this.settle(thrown))
+        settled.push(this.folds.settle(thrown))
       }
     }
     await Promise.all(settled)
   }
 
-  /** What is committed under a fold's key, read once. @param onDoubt - Told that it must not be believed yet. */
-  #read(
-    fold: number,
-    key: Uint8Array,
-    name: string,
-    onDoubt: (doubt: KeyDoubt) => void,
-  ): CommittedValue | undefined {
-    const { spec, resident } = this.#fold(fold)
-    this.store.checkUsable()
-    if (resident !== undefined) {
-      const row = resident.get(key)
-      return row === undefined ? undefined : { value: row.value, digest: undefined }
-    }
-    const isKept = spec.seldomRead !== true
-    const kept = isKept ? this.#cache.get(name) : undefined
-    if (kept !== undefined) return kept
-    if (this.#foldKeys.isNew(fold, key)) return undefined
-    const stored = this.keys.fold(fold, key)
-    const bytes = this.store.get(stored)
-    const sealed =
-      bytes === undefined ? undefined : (openSealed(stored, bytes) ?? this.#corrupt(spec, stored))
-    if (this.#foldKeys.isDoubtful(fold, key, bytes !== undefined)) {
-      onDoubt(new KeyDoubt(fold, key))
-    } else if (sealed !== undefined && isKept) this.#cache.set(name, sealed)
-    return sealed
-  }
-
-  readonly #lookFor = (doubt: KeyDoubt): void => {
-    const looked = this.#foldKeys.look(doubt).catch((error: unknown) => {
-      const closed = error instanceof StoreError && error.code === 'store_closed'
-      if (error instanceof Error && !closed) this.#onDamage(error)
-    })
-    this.#looking.add(looked)
-    void looked.finally(() => this.#looking.delete(looked))
-  }
-
   #apply(plan: CommitPlan): void {
     this.#last = plan.last
     this.#pending = plan.pending
-    this.#sets = plan.sets
-    for (const { fold, key, value, digest } of plan.foldChanges) {
-      this.#foldKeys.wrote(fold, key)
-      const rows = this.#folds.get(fold)?.resident
-      if (rows === undefined) {
-        this.#keep(fold, key, value, digest)
-        if (value !== undefined) this.#foldKeys.add(fold, key)
-      } else if (value === undefined) rows.delete(key)
-      else rows.set({ key: new Uint8Array(key), value: new Uint8Array(value) })
-    }
+    this.folds.apply(plan)
     for (const [job, values] of plan.erased) this.#erased.set(job, values)
-  }
-
-  /** What a batch wrote shares its memory with others (`allocate`): what is kept is a copy. */
-  #keep(
-    fold: number,
-    key: Uint8Array,
-    value: Uint8Array | undefined,
-    digest: Uint8Array | undefined,
-  ): void {
-    if (this.#fold(fold).spec.seldomRead === true) return
-    const kept = value && { value: new Uint8Array(value), digest }
-    this.#cache.set(nameOfFoldKey(fold, key), kept)
-  }
-
-  #fold(id: number): FoldState {
-    const fold = this.#folds.get(id)
-    if (fold === undefined) throw new StoreError('fold_unknown', `there is no fold ${id}`)
-    return fold
-  }
-
-  async *#scanFold(spec: FoldSpec, prefix: Uint8Array): AsyncIterable<FoldRow> {
-    if (spec.resident) {
-      yield* this.residentRows(spec.id, prefix)
-      return
-    }
-    const range = this.keys.range('f', Uint8Array.of(spec.id), prefix)
-    for await (const { key, value } of this.store.scan(range)) {
-      const sealed = openSealed(key, value) ?? this.#corrupt(spec, key)
-      yield { key: this.keys.rest(key, 1), value: sealed.value }
-    }
-  }
-
-  #corrupt(spec: FoldSpec, key: Uint8Array): never {
-    throw new StoreError(
-      'value_corrupt',
-      `fold ${spec.name}: the value of ${this.keys.nameOf(key)} is not the one written`,
-    )
   }
 }

@@ -9,7 +9,8 @@ import { concatBytes } from '@trustwarden/proofs'
 import { NO_PREVIOUS, decodeBatchRecord } from './batch-record.ts'
 import { equalBytes } from './bytes.ts'
 import type { BatchRecord } from './batch-record.ts'
-import type { Database, FoldSpec } from './database.ts'
+import type { Database } from './database.ts'
+import type { FoldSpec } from './folds.ts'
 import type { RecordedLog } from './load.ts'
 import { StoreError, checkStore } from './errors.ts'
 import { hashLeaf, sha256, sha256Of } from './hash.ts'
@@ -121,7 +122,7 @@ export async function checkSetDigests(
   database: Database,
   options: CheckOptions = {},
 ): Promise<void> {
-  for (const spec of database.foldSpecs())
+  for (const spec of database.folds.specs())
     await checkFold(database, beginFold(database, spec), options)
 }
 
@@ -139,7 +140,7 @@ export interface FoldMoment {
  */
 export function beginFold(database: Database, spec: FoldSpec): FoldMoment {
   const { store, keys } = database
-  const expected = database.setDigest(spec.id)
+  const expected = database.folds.sets.get(spec.id)
   const rows = store.scan(keys.range('f', Uint8Array.of(spec.id)))[Symbol.asyncIterator]()
   return { spec, expected, rows, first: rows.next() }
 }
@@ -371,7 +372,7 @@ export async function checkFold(
       const value = store.get(row.key)
       if (value === undefined || !equalBytes(value, row.value)) await lookAgain(store, row, name())
       found.add(sealed.digest)
-      if (!spec.resident) database.noteFoldKey(spec.id, keys.rest(row.key, 1))
+      if (!spec.resident) database.folds.noteKey(spec.id, keys.rest(row.key, 1))
       if (found.count % PACE_KEYS === 0) await options.pace?.(PACE_KEYS * KEY_COST_BYTES)
       if (found.count % PROGRESS_STEPS === 0)
         options.onProgress?.({ what, done: found.count, total: expected?.count ?? 0 })
@@ -380,7 +381,7 @@ export async function checkFold(
     await rows.return?.()
   }
   checkSet(spec.name, expected, found)
-  if (!spec.resident) database.noteFoldComplete(spec.id)
+  if (!spec.resident) database.folds.noteComplete(spec.id)
   options.onProgress?.({ what, done: found.count, total: found.count })
 }
 

@@ -240,7 +240,7 @@ describe('the rebuild', () => {
     await expect(open(folds)).rejects.toMatchObject({ code: 'fold_missing' })
     const report = await rebuild(test, folds)
     expect(report.folds.find(({ name }) => name === 'later')?.count).toBe(2)
-    expect((await open(folds)).fold(99).count()).toBe(2)
+    expect((await open(folds)).folds.reader(99).count()).toBe(2)
     // The release before does not open it any more, nor rebuild it.
     await expect(open(FOLDS)).rejects.toMatchObject({ code: 'fold_unknown' })
   })

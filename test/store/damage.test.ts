@@ -184,7 +184,7 @@ describe('damage', () => {
       (disk.get(key ?? '') ?? new Uint8Array(0)).map((byte, i) => (i === 0 ? byte ^ 1 : byte)),
     )
     const database = await openDatabase(new MemoryStore(damaged))
-    expect(() => database.fold(DEDUP).get(bytesOf('event 1'))).toThrow(
+    expect(() => database.folds.reader(DEDUP).get(bytesOf('event 1'))).toThrow(
       expect.objectContaining({
         code: 'value_corrupt',
         fatal: true,

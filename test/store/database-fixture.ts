@@ -6,7 +6,7 @@ import type { Batch } from '../../src/store/batch.ts'
 import type { BatchRecord } from '../../src/store/batch-record.ts'
 import type { CommitInput, FullTile } from '../../src/store/commit.ts'
 import { Database } from '../../src/store/database.ts'
-import type { FoldSpec } from '../../src/store/database.ts'
+import type { FoldSpec } from '../../src/store/folds.ts'
 import type { Store } from '../../src/store/store.ts'
 
 export const ORIGIN = 'example.com/logs/test'

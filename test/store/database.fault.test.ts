@@ -56,7 +56,7 @@ async function checkAll(database: Database): Promise<void> {
   for (let index = 0; index < database.size; index++) {
     expect(database.entry(index)).toEqual(entryAt(index))
   }
-  const last = database.fold(DEDUP).get(bytesOf('last'))
+  const last = database.folds.reader(DEDUP).get(bytesOf('last'))
   expect(last).toEqual(database.size === 0 ? undefined : bytesOf(`${database.size}`))
 }
 
@@ -81,8 +81,8 @@ describe.each(['before', 'after'] as const)('a write that fails %s it is persist
       await expect(append(database, 1)).rejects.toMatchObject({ code: 'store_failed' })
       // Nothing is answered, from memory neither; and memory has not run ahead of what was acknowledged.
       const reads = [
-        () => database.fold(DEDUP).get(bytesOf('last')),
-        () => database.fold(REVOCATIONS).get(bytesOf('at 5')),
+        () => database.folds.reader(DEDUP).get(bytesOf('last')),
+        () => database.folds.reader(REVOCATIONS).get(bytesOf('at 5')),
         () => database.entry(0),
         () => database.bundle(0),
       ]

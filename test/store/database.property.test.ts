@@ -73,10 +73,12 @@ function checkSame(model: Model, { database }: Real): void {
   expect(database.size).toBe(model.size)
   for (const { id } of FOLDS) {
     for (let key = 0; key < 8; key++) {
-      expect(database.fold(id).get(Uint8Array.of(key))).toEqual(model.rows.get(rowName(id, key)))
+      expect(database.folds.reader(id).get(Uint8Array.of(key))).toEqual(
+        model.rows.get(rowName(id, key)),
+      )
     }
   }
-  for (const { id, count, sum } of database.foldDigests()) {
+  for (const { id, count, sum } of database.folds.digests()) {
     expect({ count, sum: Buffer.from(sum).toString('hex') }).toEqual(sumOf(model, id))
   }
 }
@@ -132,7 +134,7 @@ async function settled<T>(database: Database, read: () => T): Promise<T> {
     return read()
   } catch (thrown) {
     if (!(thrown instanceof KeyDoubt)) throw thrown
-    await database.settle(thrown)
+    await database.folds.settle(thrown)
     return read()
   }
 }

@@ -90,7 +90,7 @@ describe('batches', () => {
       expect(batch.get(fold, key)).toEqual(bytesOf('old'))
       batch.put(fold, key, bytesOf('new'))
       expect(batch.get(fold, key)).toEqual(bytesOf('new'))
-      expect(database.fold(fold).get(key)).toEqual(bytesOf('old'))
+      expect(database.folds.reader(fold).get(key)).toEqual(bytesOf('old'))
       batch.delete(fold, key)
       expect(batch.has(fold, key)).toBe(false)
     }
@@ -98,8 +98,8 @@ describe('batches', () => {
     expect(batch.pinned(pinned)).toEqual(bytesOf('policy'))
     expect(database.pinned(pinned)).toBeUndefined()
     await database.commit(batch, inputFor(1, 1))
-    expect(database.fold(DEDUP).get(key)).toBeUndefined()
-    expect(database.fold(REVOCATIONS).get(key)).toBeUndefined()
+    expect(database.folds.reader(DEDUP).get(key)).toBeUndefined()
+    expect(database.folds.reader(REVOCATIONS).get(key)).toBeUndefined()
     expect(database.pinned(pinned)).toEqual(bytesOf('policy'))
   })
 
@@ -123,7 +123,7 @@ describe('batches', () => {
     expect(batch.get(DEDUP, bytesOf('kept'))).toEqual(bytesOf('1'))
     expect(batch.get(DEDUP, key)).toEqual(bytesOf('committed'))
     await database.commit(batch, inputFor(2, 1))
-    expect(database.fold(NAMES).count()).toBe(0)
+    expect(database.folds.reader(NAMES).count()).toBe(0)
     expect(database.pinned(dropped)).toBeUndefined()
     expect((await database.erasable(2)).size).toBe(0)
     expect(database.erasableValue(0, 0)).toEqual(bytesOf('secret'))
@@ -143,7 +143,7 @@ describe('batches', () => {
     expect(rows.map((row) => row.key)).toEqual([bytesOf('b/0'), bytesOf('b/1')])
     expect(() => batch.scan(DEDUP)).toThrow(expect.objectContaining({ code: 'fold_unknown' }))
     database.drop(batch)
-    const committed = await all(database.fold(REVOCATIONS).scan(bytesOf('b/')))
+    const committed = await all(database.folds.reader(REVOCATIONS).scan(bytesOf('b/')))
     expect(committed.map((row) => row.key)).toEqual([bytesOf('b/1'), bytesOf('b/2')])
   })
 

@@ -57,7 +57,8 @@ test('a read of a kept value does not reach the disk; without a cache each does'
       count++
       return get(key)
     }
-    for (let n = 0; n < 2; n++) expect(database.fold(DEDUP).get(keyOf(1))).toEqual(bytesOf('1'))
+    for (let n = 0; n < 2; n++)
+      expect(database.folds.reader(DEDUP).get(keyOf(1))).toEqual(bytesOf('1'))
     expect(count).toBe(reads)
   }
 })
@@ -68,5 +69,5 @@ test('a key that no filter has is absent without a look at the disk', async () =
   store.get = () => {
     throw new Error('the disk was read')
   }
-  expect(database.fold(DEDUP).get(keyOf(1))).toBeUndefined()
+  expect(database.folds.reader(DEDUP).get(keyOf(1))).toBeUndefined()
 })

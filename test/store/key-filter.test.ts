@@ -49,7 +49,7 @@ describe('a commit', () => {
         }
       })
     }
-    expect(database.fold(DEDUP).count()).toBe(0)
+    expect(database.folds.reader(DEDUP).count()).toBe(0)
   })
 
   test('that would write over a key lost to get is refused', async () => {
@@ -81,7 +81,7 @@ describe('a fold that is not checked yet', () => {
       bent.isOld && key[9] === 0x66 ? old.get(Buffer.from(key).toString('latin1')) : get(key)
     const database = await openDatabase(store, 1_000_000)
     const damage: Error[] = []
-    database.onDamage((error) => damage.push(error))
+    database.folds.onDamage((error) => damage.push(error))
     return { database, bent, damage, store }
   }
   const doubtOf = (read: () => unknown): KeyDoubt => {
@@ -93,31 +93,31 @@ describe('a fold that is not checked yet', () => {
     }
     return expect.fail('it was believed')
   }
-  const readIn = (database: Database, at: number) => () => database.readFold(DEDUP, keyAt(at))
+  const readIn = (database: Database, at: number) => () => database.folds.read(DEDUP, keyAt(at))
   const textIn = (database: Database, at: number): string =>
-    Buffer.from(database.readFold(DEDUP, keyAt(at))?.value ?? []).toString()
+    Buffer.from(database.folds.read(DEDUP, keyAt(at))?.value ?? []).toString()
 
   test('is believed key by key, once a scan has shown the same, until a commit writes it', async () => {
     const { database } = await opened()
     for (const at of [1, 2]) {
       const doubt = doubtOf(readIn(database, at))
-      await database.settle(doubt)
+      await database.folds.settle(doubt)
     }
     expect([textIn(database, 1), textIn(database, 2)]).toEqual(['new', ''])
     // From the cache, from what was settled, and what a commit wrote: none of it is asked again.
     await append(database, 1, (batch) => batch.put(DEDUP, keyAt(2), bytesOf('two')))
     expect([textIn(database, 1), textIn(database, 2)]).toEqual(['new', 'two'])
     await append(database, 1, (batch) => batch.delete(DEDUP, keyAt(2)))
-    await database.settle(doubtOf(readIn(database, 2)))
+    await database.folds.settle(doubtOf(readIn(database, 2)))
     expect(textIn(database, 2)).toBe('')
   })
 
   test('does not let the writer have what a view was answered', async () => {
     const { database, bent, damage } = await opened()
     bent.isOld = true
-    expect(Buffer.from(database.viewFold(DEDUP, keyAt(1))?.value ?? []).toString()).toBe('old')
+    expect(Buffer.from(database.folds.view(DEDUP, keyAt(1))?.value ?? []).toString()).toBe('old')
     const doubt = doubtOf(readIn(database, 1))
-    await expect(database.settle(doubt)).rejects.toMatchObject({ code: 'value_corrupt' })
+    await expect(database.folds.settle(doubt)).rejects.toMatchObject({ code: 'value_corrupt' })
     expect(damage).toHaveLength(1)
   })
 
@@ -130,13 +130,17 @@ describe('a fold that is not checked yet', () => {
       return scan(range)
     }
     const doubt = doubtOf(readIn(database, 3))
-    await Promise.all([database.settle(doubt), database.settle(doubt), database.settle(doubt)])
+    await Promise.all([
+      database.folds.settle(doubt),
+      database.folds.settle(doubt),
+      database.folds.settle(doubt),
+    ])
     expect(looks).toBe(1)
   })
 
   test('is believed without a look once all of it was seen, but for what its filter may have', async () => {
     const { database, bent } = await opened()
-    for (const spec of database.foldSpecs()) await checkFold(database, beginFold(database, spec))
+    for (const spec of database.folds.specs()) await checkFold(database, beginFold(database, spec))
     expect([textIn(database, 2), textIn(database, 1)]).toEqual(['', 'new'])
     bent.isOld = true
     expect(textIn(database, 1)).toBe('new')
