@@ -30,7 +30,7 @@ async function auditAll(
   verifier: SignatureVerifier,
 ): Promise<Report> {
   const { audit } = await serviceModule<typeof import('../src/ledger/audit.ts')>('ledger/audit')
-  const { ALL_FOLDS } = await serviceModule<typeof import('../src/build.ts')>('build')
+  const { ALL_FOLDS } = await serviceModule<typeof import('../src/rules.ts')>('rules')
   return audit({
     database,
     headRecord,
@@ -57,7 +57,7 @@ async function auditHashes(
     await serviceModule<typeof import('../src/ledger/audit-stored.ts')>('ledger/audit-stored')
   const { agentReader } =
     await serviceModule<typeof import('../src/identity/agents.ts')>('identity/agents')
-  const { ALL_FOLDS } = await serviceModule<typeof import('../src/build.ts')>('build')
+  const { ALL_FOLDS } = await serviceModule<typeof import('../src/rules.ts')>('rules')
   const { LogKeys } =
     await serviceModule<typeof import('../src/ledger/log-keys.ts')>('ledger/log-keys')
   const keys = new LogKeys(genesis.keys.log, [], rules.rotations)

@@ -34,8 +34,9 @@ export interface Ledger {
 }
 
 async function load() {
-  const [build, config, crypto, directory, keys] = await Promise.all([
-    serviceModule<typeof import('../src/build.ts')>('build'),
+  const [rules, genesis, config, crypto, directory, keys] = await Promise.all([
+    serviceModule<typeof import('../src/rules.ts')>('rules'),
+    serviceModule<typeof import('../src/genesis.ts')>('genesis'),
     serviceModule<typeof import('../src/config.ts')>('config'),
     serviceModule<typeof import('../src/clock.ts')>('clock'),
     serviceModule<typeof import('../src/directory.ts')>('directory'),
@@ -61,7 +62,8 @@ async function load() {
     serviceModule<typeof import('../src/store/start-checks.ts')>('store/start-checks'),
   ])
   return {
-    ...build,
+    ...rules,
+    ...genesis,
     ...config,
     ...crypto,
     ...directory,

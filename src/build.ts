@@ -1,79 +1,44 @@
 /**
- * @module The one place where the parts are put together: rules for a log, and a service over one.
+ * @module A service over the log of a data directory: the one place where its parts are put together.
  */
 import { readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import {
-  bundleHash,
   ENTRY_LENGTH_MAX,
-  formatTrustAnchor,
   formatVkey,
   type Genesis,
   type Hash,
   type JsonObject,
-  leafHash,
-  parseGenesis,
   STATEMENT_BYTES_MAX,
   toBase64url,
 } from '@trustwarden/proofs'
 import type { FastifyInstance } from 'fastify'
 import { type Clock, systemClock } from './clock.ts'
 import type { Config } from './config.ts'
-import { nativePrimitives, type Signer } from './crypto.ts'
-import { databasePath, DirectoryError, type LogDescription, readDescription } from './directory.ts'
-import { createActionHandler } from './gate/act.ts'
-import { createDecisionHandler } from './gate/decide.ts'
-import { decisionsFold } from './gate/decisions.ts'
+import { databasePath, readDescription } from './directory.ts'
 import { PolicyShelf } from './gate/policies.ts'
-import { createActivateHandler, policyFold, policyReader } from './gate/policy.ts'
 import { DENIES_NOTHING_KNOWN } from './gate/policy-host.ts'
+import { anchorOf, readGenesis } from './genesis.ts'
 import { REQUEST_BYTES_MAX, REQUEST_STATEMENTS_MAX } from './http/body.ts'
 import type { Metrics } from './http/metrics.ts'
 import type { LogStream } from './http/parts.ts'
-import {
-  agentReader,
-  agentsFold,
-  createNameOwnerReader,
-  createNamesFold,
-  findKeyHolder,
-  findNameUse,
-  keysFold,
-  listNameUses,
-} from './identity/agents.ts'
-import { createIssueHandler, type IssueOptions } from './identity/issue.ts'
-import { scopeAllows } from './identity/scope.ts'
+import { agentReader } from './identity/agents.ts'
 import { spiffeBundle } from './identity/spiffe-bundle.ts'
-import type { Fold, PrincipalReader, StatementHandler } from './ledger/contract.ts'
-import { createEnrolmentHandlers } from './ledger/enrolment.ts'
-import { createErasureHandler, disclosuresFold } from './ledger/erasure.ts'
-import { erasedBy } from './ledger/erasures.ts'
-import { clockHandler, genesisHandler } from './ledger/genesis.ts'
 import { ClockGuard } from './ledger/clock-guard.ts'
-import { CORE_FOLDS, Log } from './ledger/log.ts'
-import type { LogKeys, RotationReader } from './ledger/log-keys.ts'
+import { Log } from './ledger/log.ts'
 import { refusesData } from './ledger/recovery.ts'
-import {
-  createPrincipalReader,
-  decideName,
-  findPerson,
-  principalsFold,
-} from './ledger/principals.ts'
-import { proposalsFold, ruleProposal } from './ledger/proposals.ts'
 import { Quotas } from './ledger/quotas.ts'
 import { foldSpecs } from './ledger/rebuild.ts'
-import { readRegistered } from './ledger/register.ts'
-import { createRotateHandler } from './ledger/rotate.ts'
 import { RotationProofs } from './ledger/rotation-proofs.ts'
 import { ROTATE_KIND, readRotations } from './ledger/rotations.ts'
 import { CommittedView } from './ledger/state.ts'
 import { VerifyPool } from './ledger/verify-pool.ts'
 import { gatherLines, openTls, readings, startTls, timed, type Voice } from './operation.ts'
-import { damageMark, scrubPlace } from './scrub-place.ts'
+import { ALL_FOLDS, composeRules, type Rules } from './rules.ts'
+import { damageMark, scrubPlace } from './scrub-files.ts'
 import { openServiceKeys } from './service-keys.ts'
-import { createAllowancesFold, withAllowance } from './revocation/allowance.ts'
 import { refreshTrustFile } from './trust-file.ts'
-import { revocationReader, revocationsFold } from './revocation/revocations.ts'
-import { createRevokeHandler } from './revocation/revoke.ts'
+import { revocationReader } from './revocation/revocations.ts'
 import { type DiskSpace, openDiskSpace } from './space.ts'
 import { Database } from './store/database.ts'
 import { HeadRecord } from './store/head-record.ts'
@@ -90,112 +55,6 @@ const MIB = 1_048_576
 
 /** How long open connections may keep a service that ends from ending; a batch takes far less. */
 const DRAIN_MS_MAX = 10_000
-
-/** What the rules of a log need of the service that runs them. */
-export interface RuleParts {
-  readonly origin: string
-  readonly trustDomain: string
-  /** SubjectPublicKeyInfo of the service key. */
-  readonly serviceSpki: Uint8Array
-  readonly logKeys: LogKeys
-  readonly authority: IssueOptions['authority']
-  readonly permitSigner: Signer
-  readonly policies: Pick<PolicyShelf, 'find' | 'tryOut'>
-  readonly clock: Clock
-}
-
-/** The rules of a log: what it accepts, what it keeps, who signs. */
-export interface Rules {
-  readonly handlers: readonly StatementHandler[]
-  /** All folds but `CORE_FOLDS`. */
-  readonly folds: readonly Fold[]
-  readonly principals: PrincipalReader
-  readonly rotations: RotationReader
-}
-
-/** Folds besides `CORE_FOLDS`, which need no part of a service. */
-export const RULE_FOLDS: readonly Fold[] = [
-  principalsFold,
-  proposalsFold,
-  policyFold,
-  agentsFold,
-  createNamesFold(decideName),
-  keysFold,
-  revocationsFold,
-  createAllowancesFold(agentReader),
-  decisionsFold,
-  disclosuresFold,
-]
-
-/** Every fold of a log. */
-export const ALL_FOLDS: readonly Fold[] = [...CORE_FOLDS, ...RULE_FOLDS]
-
-/** Puts the rules of identity, gate, revocation and the ledger's own together. */
-export function composeRules(parts: RuleParts): Rules {
-  const { origin, trustDomain, logKeys, authority, clock } = parts
-  const readers = { agents: agentReader, revocations: revocationReader }
-  const handlers: readonly StatementHandler[] = [
-    genesisHandler,
-    clockHandler,
-    ...createEnrolmentHandlers({
-      keyHolder: findKeyHolder,
-      nameUse: findNameUse,
-      nameUses: listNameUses,
-    }),
-    createRotateHandler({
-      keyHolder: findKeyHolder,
-      first: logKeys.first,
-      isHeld: (key) => logKeys.holds(key),
-    }),
-    createErasureHandler(readers),
-    createActivateHandler({ ruleProposal, tryOut: (pack) => parts.policies.tryOut(pack) }),
-    createIssueHandler({ ...readers, origin, trustDomain, authority, decideName, clock }),
-    createRevokeHandler({
-      agents: agentReader,
-      nameOwner: createNameOwnerReader(trustDomain),
-      isOwner: (state, owner) => findPerson(state, owner)?.role === 'owner',
-    }),
-    createDecisionHandler({
-      ...readers,
-      origin,
-      scopeAllows,
-      policies: policyReader,
-      evaluator: (digest) => parts.policies.find(digest),
-      isErased: (state, index) => erasedBy(state, index) !== undefined,
-      permitSigner: parts.permitSigner,
-      clock,
-    }),
-    createActionHandler(readers),
-  ]
-  const principals = createPrincipalReader({ agents: agentReader, serviceSpki: parts.serviceSpki })
-  const allowed = handlers.map((handler) => withAllowance(handler, agentReader))
-  return { handlers: allowed, folds: RULE_FOLDS, principals, rotations: readRotations }
-}
-
-/** Genesis of an open database, and its leaf hash. @throws DirectoryError if it is not that of the description. */
-export function readGenesis(
-  database: Database,
-  description: LogDescription,
-): { readonly genesis: Genesis; readonly hash: Hash } {
-  const bytes = database.entry(0)
-  if (bytes === undefined)
-    throw new DirectoryError(
-      'the log has no genesis: init was cut off. Remove its three directories and run it again',
-    )
-  const genesis = parseGenesis(nativePrimitives, readRegistered(bytes, 0).statement)
-  if (genesis.origin !== description.origin || genesis.trustDomain !== description.trustDomain)
-    throw new DirectoryError('log.json names another origin or trust domain than genesis')
-  return { genesis, hash: leafHash(nativePrimitives, bytes) }
-}
-
-/** The trust anchor of a log (FORMAT §13.1). */
-export function anchorOf(genesis: Genesis, hash: Hash): string {
-  return formatTrustAnchor(nativePrimitives, {
-    key: genesis.keys.log,
-    genesisHash: hash,
-    bundleHash: bundleHash(nativePrimitives, genesis.ca),
-  })
-}
 
 /** Size and root (32 bytes) of a head that somebody holds elsewhere. */
 export interface AcceptedHead {

@@ -29,7 +29,8 @@ import {
   type Trust,
   utf8Encode,
 } from '@trustwarden/proofs'
-import { ALL_FOLDS, anchorOf, composeRules, readGenesis } from './build.ts'
+import { anchorOf, readGenesis } from './genesis.ts'
+import { ALL_FOLDS, composeRules } from './rules.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { generateKey, nativePrimitives, type Signer, signerFromPrivateKey } from './crypto.ts'
 import {

@@ -8,7 +8,8 @@ import {
   parseTrustAnchor,
   type Trust,
 } from '@trustwarden/proofs'
-import { ALL_FOLDS, anchorOf, composeRules, readGenesis, type Rules } from './build.ts'
+import { anchorOf, readGenesis } from './genesis.ts'
+import { ALL_FOLDS, composeRules, type Rules } from './rules.ts'
 import { systemClock } from './clock.ts'
 import { nativePrimitives, type Signer } from './crypto.ts'
 import { databasePath, DirectoryError, type Paths, readDescription } from './directory.ts'

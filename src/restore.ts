@@ -29,7 +29,8 @@ import { ArchiveError, checkArchive } from './archive/errors.ts'
 import { type ProvenLeaves, proveLeaves } from './archive/leaves.ts'
 import { type ReplayReport, replayLog } from './archive/replay.ts'
 import type { LogSource } from './archive/source.ts'
-import { ALL_FOLDS, anchorOf, readGenesis } from './build.ts'
+import { anchorOf, readGenesis } from './genesis.ts'
+import { ALL_FOLDS } from './rules.ts'
 import { nativePrimitives } from './crypto.ts'
 import {
   anchorPath,

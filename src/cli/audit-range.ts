@@ -3,7 +3,7 @@
  * `--hashes`: no more than hashes, times and chains.
  */
 import type { TrustAnchor } from '@trustwarden/proofs'
-import { ALL_FOLDS } from '../build.ts'
+import { ALL_FOLDS } from '../rules.ts'
 import { agentReader } from '../identity/agents.ts'
 import { auditEntries } from '../ledger/audit-entries.ts'
 import { openStored } from '../ledger/audit-stored.ts'

@@ -15,7 +15,7 @@ import {
   verifyConsistency,
 } from '@trustwarden/proofs'
 import { Reader, TrustWarden, TrustWardenError, type TrustWardenErrorCode } from 'trustwarden'
-import { ALL_FOLDS } from '../build.ts'
+import { ALL_FOLDS } from '../rules.ts'
 import { nativePrimitives } from '../crypto.ts'
 import { type AuditCheck, Difference } from '../ledger/audit-difference.ts'
 import { auditEntries, type EntriesReport, type EntrySource } from '../ledger/audit-entries.ts'

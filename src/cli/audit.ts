@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { parseTrust, type TrustedLog, trustFor, utf8Encode } from '@trustwarden/proofs'
-import { ALL_FOLDS } from '../build.ts'
+import { ALL_FOLDS } from '../rules.ts'
 import { withoutSlashes } from '../config.ts'
 import { nativePrimitives } from '../crypto.ts'
 import { databasePath, readDescription } from '../directory.ts'

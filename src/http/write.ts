@@ -10,7 +10,7 @@ import {
   toBase64url,
 } from '@trustwarden/proofs'
 import { isErrorCode, ServiceError } from '../errors.ts'
-import type { SubmitResult } from '../ledger/log.ts'
+import type { SubmitResult } from '../ledger/submissions.ts'
 import { type BodyValue, readStatements, readSubmitted, type Submitted } from './body.ts'
 import { bodyOf as arrivedBody } from './intake.ts'
 import { lineageOf } from './lineage.ts'

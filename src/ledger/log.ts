@@ -4,58 +4,46 @@
  * It owns neither database nor head record: whoever opened them closes them after `close`. What is registered and what
  * it means is the handlers' and folds' affair; this knows bytes, order, proofs and durability.
  */
-import type { JsonValue, NoteKey, Receipt } from '@trustwarden/proofs'
+import type { NoteKey } from '@trustwarden/proofs'
 import type { Clock } from '../clock.ts'
 import { nativePrimitives } from '../crypto.ts'
-import { ServiceError } from '../errors.ts'
 import { Edge } from '../merkle/grow.ts'
-import type { Prover } from '../merkle/prove.ts'
 import type { Database } from '../store/database.ts'
 import type { ErasureResult } from '../store/erasure.ts'
 import { StoreError } from '../store/errors.ts'
 import { isAboutData } from '../store/journals.ts'
 import type { KeptJournals } from '../store/journals.ts'
 import type { CheckProgress } from '../store/start-checks.ts'
-import { Admission, LANE_LIMITS, Turns, UNVERIFIED_LIMITS } from './admission.ts'
-import type { Lane, LaneLimits, LaneLoad } from './admission.ts'
+import type { Lane, LaneLimits } from './admission.ts'
 import { chainsFold } from './chains.ts'
 import { ClockGuard } from './clock-guard.ts'
-import type {
-  CborMap,
-  Fold,
-  Principal,
-  PrincipalReader,
-  State,
-  StatementHandler,
-} from './contract.ts'
-import { dedupFold, findEvent } from './dedup.ts'
+import type { Fold, PrincipalReader, State, StatementHandler } from './contract.ts'
+import { dedupFold } from './dedup.ts'
 import { Eraser } from './eraser.ts'
 import { erasuresFold } from './erasures.ts'
-import { LedgerError, messageOf } from './errors.ts'
+import { LedgerError } from './errors.ts'
 import { writeFirstBatch } from './first-batch.ts'
 import type { FirstStatement } from './first-batch.ts'
 import type { SignedHead } from './head-note.ts'
 import type { LogKeys } from './log-keys.ts'
-import { prepareSubmission, readSubmitted, verifySigner } from './prepare.ts'
-import type { Read, Submitted } from './prepare.ts'
+import type { Submitted } from './prepare.ts'
 import type { Quotas } from './quotas.ts'
-import { LogReader, isDamage } from './reader.ts'
+import { LogReader } from './reader.ts'
 import type { Published } from './reader.ts'
 import { recover } from './recovery.ts'
 import { Scrubber } from './scrub.ts'
 import type { LeftByStart, ScrubOptions, ScrubStats } from './scrub.ts'
 import { sequencesFold } from './sequences.ts'
 import type { SpaceGuard } from './space-guard.ts'
+import { Submissions } from './submissions.ts'
+import type { LaneStats, SubmitResult } from './submissions.ts'
 import { VerifyPool } from './verify-pool.ts'
 import type { SignatureVerifier } from './verify.ts'
-import { Writer, clockStopped } from './writer.ts'
-import type { CommittedBatch, HeadRecordWriter, Written } from './writer.ts'
+import { Writer } from './writer.ts'
+import type { CommittedBatch, HeadRecordWriter } from './writer.ts'
 
 /** Folds that every log has, whatever its handlers. */
 export const CORE_FOLDS: readonly Fold[] = [dedupFold, chainsFold, sequencesFold, erasuresFold]
-
-/** How often a submission whose ground changed is prepared again before its caller is told to come back. */
-export const STALE_RETRIES = 3
 
 /** What a log is made of. */
 export interface LogOptions {
@@ -129,31 +117,6 @@ export interface CreateOptions extends LogOptions {
   readonly serviceKey: Uint8Array
 }
 
-/** What a caller gets for a statement: its entry is durable under a signed head. */
-export interface SubmitResult {
-  readonly type: 'registered'
-  readonly index: number
-  readonly kind: string
-  readonly outcome: CborMap
-  readonly receipt: Receipt
-  /** Whether it was registered before, and is answered with its entry again. */
-  readonly repeated: boolean
-  /** There if the statement came with an unprotected header, which the log does not keep. */
-  readonly emptied?: true
-  /** What the handler adds: a permit, a certificate, a lineage. */
-  readonly extra?: JsonValue
-  /** Ledger time of the entry, ms. */
-  readonly timeMs: number
-}
-
-/** Figures of one lane. */
-export interface LaneStats extends LaneLoad {
-  /** Submissions whose signature is not verified yet. */
-  readonly unverified: number
-  /** Turned away since start. */
-  readonly rejected: number
-}
-
 /** Figures for metrics. */
 export interface LogStats {
   readonly size: number
@@ -175,43 +138,25 @@ export interface LogStats {
 export class Log {
   readonly origin: string
   readonly #options: LogOptions
-  readonly #handlers: ReadonlyMap<string, StatementHandler>
   readonly #folds: readonly Fold[]
   readonly #guard: ClockGuard
   readonly #reader: LogReader
   readonly #writer: Writer
   readonly #verifier: SignatureVerifier
-  /** What is verified, until it is answered. */
-  readonly #lanes: Readonly<Record<Lane, Admission>>
-  /** What is not verified yet. */
-  readonly #unverified: Readonly<Record<Lane, Admission>>
-  readonly #turnedAway: Record<Lane, number> = { normal: 0, urgent: 0 }
-  /** Whose urgent submission is verified next, of each source. */
-  readonly #turns = new Turns()
+  readonly #submissions: Submissions
   #closing: Promise<void> | undefined
   readonly #eraser: Eraser
   readonly #scrubber: Scrubber
 
   private constructor(options: LogOptions, published: Published, left?: LeftByStart) {
     const { database, headRecord, keys, origin, clock } = options
-    const limits = options.limits ?? LANE_LIMITS
     this.origin = origin
     this.#options = options
-    this.#handlers = new Map(options.handlers.map((handler) => [handler.type, handler]))
     this.#folds = [...CORE_FOLDS, ...options.folds]
     this.#guard = options.guard ?? new ClockGuard(clock)
     this.#reader = new LogReader(database, keys, published, (error) => this.#writer.stop(error))
     database.folds.onDamage((error) => this.#writer.stop(error))
     this.#verifier = options.verifier ?? new VerifyPool()
-    this.#lanes = {
-      normal: new Admission('normal', limits.normal),
-      urgent: new Admission('urgent', limits.urgent),
-    }
-    const unverified = options.unverifiedLimits ?? UNVERIFIED_LIMITS
-    this.#unverified = {
-      normal: new Admission('normal', unverified.normal),
-      urgent: new Admission('urgent', unverified.urgent),
-    }
     this.#eraser = new Eraser({
       database,
       isStopped: () => this.#writer.fatal !== undefined,
@@ -224,7 +169,7 @@ export class Log {
       clock,
       left,
       scrub: options.scrub,
-      isBusy: () => this.#isBusy(),
+      isBusy: () => this.#submissions.isBusy(),
       isStopped: () => this.#writer.fatal !== undefined,
       onStartChecked: (tookMs) => options.onStartChecked?.(tookMs),
       onDamage: (error) => this.#writer.stop(error),
@@ -242,6 +187,19 @@ export class Log {
       },
       onCommitted: (batch) => this.#afterBatch(batch),
       ...(options.decideBudgetMs !== undefined && { decideBudgetMs: options.decideBudgetMs }),
+    })
+    this.#submissions = new Submissions({
+      origin,
+      handlers: options.handlers,
+      principals: options.principals,
+      guard: this.#guard,
+      reader: this.#reader,
+      writer: this.#writer,
+      verifier: this.#verifier,
+      space: options.space,
+      quotas: options.quotas,
+      limits: options.limits,
+      unverifiedLimits: options.unverifiedLimits,
     })
   }
 
@@ -326,87 +284,40 @@ export class Log {
 
   /** Types of the statements that are never refused for want of room among others. */
   get urgentTypes(): readonly string[] {
-    const handlers = [...this.#handlers.values()]
-    return handlers.filter(({ lane }) => lane === 'urgent').map(({ type }) => type)
+    return this.#submissions.urgentTypes
   }
 
-  /** Whether what comes to the normal lane behind so many `bytes` more is answered in good time. */
+  /** See `Submissions.hasTimeFor`. */
   hasTimeFor(bytes: number): boolean {
-    return this.#lanes.normal.hasTimeFor(this.#unverified.normal.load().bytes + bytes)
+    return this.#submissions.hasTimeFor(bytes)
   }
 
   /** Counts what was refused before it came here. */
   turnAway(lane: Lane): void {
-    this.#turnedAway[lane]++
+    this.#submissions.turnAway(lane)
+  }
+
+  /** See `Submissions.submit`. */
+  submit(submitted: Submitted): Promise<SubmitResult> {
+    return this.#submissions.submit(submitted)
   }
 
   /** Figures for metrics. */
   stats(): LogStats {
     const { size, timeMs } = this.head()
-    const lane = (name: Lane): LaneStats => {
-      const admission = this.#lanes[name]
-      const turnedAway = this.#turnedAway[name] + (name === 'urgent' ? this.#turns.rejected : 0)
-      const rejected = admission.rejected + this.#unverified[name].rejected + turnedAway
-      const unverified = this.#unverified[name].load().submissions
-      return { ...admission.load(), unverified, rejected }
-    }
     return {
       size,
       timeMs,
-      lanes: { normal: lane('normal'), urgent: lane('urgent') },
+      lanes: {
+        normal: this.#submissions.stats('normal'),
+        urgent: this.#submissions.stats('urgent'),
+      },
       ...this.#writer.stats,
       clockStopped: this.#guard.isStopped(),
       clockOffsetMs: this.#guard.offsetMs(),
       stopped: this.#writer.fatal !== undefined,
       startChecked: this.#scrubber.startPosition,
       scrub: this.#scrubber.stats,
-    }
-  }
-
-  /**
-   * Registers one statement, or finds it registered already, and answers when its entry is durable under a signed head.
-   *
-   * @throws {ServiceError} what is wrong with the statement, its signer or what it asks; `overloaded`, `stale`,
-   *   `clock_stopped`, `disk_low`, `quota_exceeded`, `shutting_down`, `internal`: nothing was recorded; `outcome_unknown`: it may have been, and
-   *   whoever repeats the same statement learns it
-   * @throws {LedgerError} `log_stopped`: the log had stopped before
-   */
-  async submit(submitted: Submitted): Promise<SubmitResult> {
-    if (this.#closing !== undefined) {
-      throw new ServiceError('shutting_down', 'the service is stopping')
-    }
-    if (this.#writer.fatal !== undefined) {
-      throw new LedgerError('log_stopped', 'the log stopped', { cause: this.#writer.fatal })
-    }
-    const read = readSubmitted(submitted, this.#handlers)
-    const { lane } = read.handler
-    if (lane === 'normal' && this.#guard.isStopped()) throw clockStopped(this.#guard)
-    if (lane === 'normal' && submitted.urgentOnly === true) {
-      this.turnAway('normal')
-      throw new ServiceError('overloaded', 'only what is urgent is taken now')
-    }
-    if (lane === 'normal') this.#options.space?.checkIntake()
-    try {
-      const result =
-        lane === 'normal' || read.source === undefined
-          ? await this.#register(read)
-          : await this.#registerInTurn(read, read.source)
-      return read.emptied ? { ...result, emptied: true } : result
-    } catch (thrown) {
-      throw this.#answerable(thrown)
-    }
-  }
-
-  /** Registers what is verified once nothing else of its source is being verified. */
-  async #registerInTurn(read: Read, source: object): Promise<SubmitResult> {
-    const endTurn = await this.#turns.take(source)
-    try {
-      if (this.#closing !== undefined) {
-        throw new ServiceError('shutting_down', 'the service is stopping')
-      }
-      return await this.#register(read, endTurn)
-    } finally {
-      endTurn()
     }
   }
 
@@ -417,152 +328,10 @@ export class Log {
   }
 
   async #drain(): Promise<void> {
-    // What is verified enters its lane before it leaves here.
-    await Promise.all([this.#unverified.normal.emptied(), this.#unverified.urgent.emptied()])
-    await Promise.all([this.#lanes.normal.emptied(), this.#lanes.urgent.emptied()])
+    await this.#submissions.close()
     await this.#scrubber.close()
     await this.#eraser.close()
     await this.#verifier.close()
-  }
-
-  async #register(read: Read, endTurn: () => void = () => undefined): Promise<SubmitResult> {
-    const { handler, incoming } = read
-    let endPreparing = this.#writer.beginPreparing()
-    let leave = (): void => undefined
-    try {
-      const admitted = await this.#admitVerified(read)
-      leave = admitted.leave
-      endTurn()
-      const repeat = this.#findRepeat(read)
-      if (repeat !== undefined) return this.#answered(handler, repeat)
-      if (handler.lane === 'urgent') await this.#options.space?.makeRoom()
-      else this.#takeQuota(incoming, admitted.principal)
-      for (let attempt = 0; attempt <= STALE_RETRIES; attempt++) {
-        const submission = await prepareSubmission(handler, incoming, this.view())
-        const queued = this.#writer.enqueue(handler, submission, read.bytes)
-        endPreparing()
-        const written = await this.#decided(queued)
-        if (written.type === 'registered') return this.#answered(handler, written)
-        // The batch is durable that held what made it stale: prepared on it, it can only lose to a new change.
-        endPreparing = this.#writer.beginPreparing()
-      }
-    } finally {
-      leave()
-      endPreparing()
-    }
-    throw new ServiceError(
-      'stale',
-      `what the statement rests on changed ${STALE_RETRIES + 1} times while it was prepared`,
-    )
-  }
-
-  /** Verifies, and lets what holds into its lane. @returns Who signed, and what takes it out again */
-  async #admitVerified({ handler, incoming, bytes, signers }: Read): Promise<Admitted> {
-    const { lane } = handler
-    const { statement } = incoming
-    const context = {
-      origin: this.origin,
-      principals: this.#options.principals,
-      verifier: this.#verifier,
-    }
-    const verified = this.#unverified[lane].admit(bytes)
-    try {
-      const principal = await verifySigner(context, statement, this.view(), signers, lane)
-      return { principal, leave: this.#lanes[lane].admit(bytes) }
-    } finally {
-      verified()
-    }
-  }
-
-  /** Counts what will be an entry: a repeat is none, whoever decides about it. @throws {ServiceError} `quota_exceeded` */
-  #takeQuota({ statement }: Read['incoming'], principal: Principal): void {
-    const { quotas } = this.#options
-    if (quotas !== undefined && findEvent(this.view(), statement.header) === undefined)
-      quotas.take(principal)
-  }
-
-  /** The entry of a statement that was answered before, where no handler has a say in its repeat: not the writer's work. */
-  #findRepeat({ handler, incoming }: Read): RegisteredWritten | undefined {
-    if (handler.repeat !== undefined || this.#writer.fatal !== undefined) return undefined
-    const head = this.head()
-    const known = findEvent(this.view(), incoming.statement.header)
-    if (known === undefined || known.index >= head.size) return undefined
-    if (Buffer.compare(known.contentDigest, incoming.contentDigest) !== 0) return undefined
-    const registered = this.#reader.registered(known.index)
-    return registered && { type: 'registered', registered, repeated: true, head }
-  }
-
-  /** What the writer made of a submission. @throws {ServiceError} its refusal, or `outcome_unknown` */
-  async #decided(queued: Promise<Written>): Promise<Written> {
-    try {
-      return await queued
-    } catch (thrown) {
-      if (thrown instanceof ServiceError) throw thrown
-      throw this.#unknown(thrown)
-    }
-  }
-
-  /** The answer of an entry that is durable. @throws {ServiceError} `outcome_unknown`, whatever goes wrong */
-  #answered(handler: StatementHandler, written: RegisteredWritten): SubmitResult {
-    try {
-      return this.#answer(handler, written)
-    } catch (thrown) {
-      throw this.#unknown(thrown)
-    }
-  }
-
-  #unknown(thrown: unknown): ServiceError {
-    if (thrown instanceof Error && isDamage(thrown)) this.#writer.stop(thrown)
-    return new ServiceError(
-      'outcome_unknown',
-      'the answer failed after the statement was handed to the log: repeat the same statement',
-      { cause: thrown },
-    )
-  }
-
-  #answer(handler: StatementHandler, written: RegisteredWritten): SubmitResult {
-    const { registered, repeated, head } = written
-    const { index, kind, outcome, timeMs } = registered.entry
-    const receipt = this.#reader.receipt(index, head, this.#proverOf(head))
-    const disclosures = handler.answer === undefined ? [] : this.#reader.disclosures(registered)
-    const extra = handler.answer?.({ ...registered, repeated, disclosures })
-    return {
-      type: 'registered',
-      index,
-      kind,
-      outcome,
-      receipt,
-      repeated,
-      timeMs,
-      ...(extra !== undefined && { extra }),
-    }
-  }
-
-  #lastProver: { readonly head: SignedHead; readonly prover: Prover } | undefined
-
-  /** One prover for the answers of one batch, dropped with the next and when the batch is answered. */
-  #proverOf(head: SignedHead): Prover {
-    if (this.#lastProver?.head !== head) {
-      this.#lastProver = { head, prover: this.#reader.prover(head.size) }
-      setImmediate(() => {
-        this.#lastProver = undefined
-      })
-    }
-    return this.#lastProver.prover
-  }
-
-  #answerable(thrown: unknown): Error {
-    if (thrown instanceof ServiceError) return thrown
-    // What was read to prepare or to answer is damaged: nothing more may be decided on it.
-    if (thrown instanceof Error && isDamage(thrown)) this.#writer.stop(thrown)
-    if (thrown instanceof LedgerError) return thrown
-    return new ServiceError('internal', messageOf(thrown), { cause: thrown })
-  }
-
-  /** Whether submissions are under way. */
-  #isBusy(): boolean {
-    const admissions = [...Object.values(this.#unverified), ...Object.values(this.#lanes)]
-    return admissions.some((admission) => admission.load().submissions > 0)
   }
 
   #afterBatch(batch: CommittedBatch): void {
@@ -577,10 +346,3 @@ export class Log {
 function saysDamaged({ cause }: Error): boolean {
   return cause instanceof StoreError && isAboutData(cause) && cause.code !== 'store_failed'
 }
-
-interface Admitted {
-  readonly principal: Principal
-  readonly leave: () => void
-}
-
-type RegisteredWritten = Extract<Written, { readonly type: 'registered' }>

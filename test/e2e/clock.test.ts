@@ -8,7 +8,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { openService, type Service } from '../../src/build.ts'
 import type { Clock } from '../../src/clock.ts'
 import { readConfig } from '../../src/config.ts'
-import type { SubmitResult } from '../../src/ledger/log.ts'
+import type { SubmitResult } from '../../src/ledger/submissions.ts'
 import { type LoadAgent, type Said, Speaker, submittedOf } from '../support/load.ts'
 import { type LogDirectory, makeLog, removeLog } from '../support/service.ts'
 

@@ -17,7 +17,8 @@ import {
   verifyConsistency,
 } from '@trustwarden/proofs'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { ALL_FOLDS, composeRules, readGenesis, type Rules } from '../../src/build.ts'
+import { readGenesis } from '../../src/genesis.ts'
+import { ALL_FOLDS, composeRules, type Rules } from '../../src/rules.ts'
 import { systemClock } from '../../src/clock.ts'
 import { nativePrimitives, signerFromPrivateKey } from '../../src/crypto.ts'
 import { ServiceError } from '../../src/errors.ts'

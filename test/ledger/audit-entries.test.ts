@@ -13,7 +13,7 @@ import {
 import type { Entry, EntryFields, Link } from '@trustwarden/proofs'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { ALL_FOLDS } from '../../src/build.ts'
+import { ALL_FOLDS } from '../../src/rules.ts'
 import { nativePrimitives as p } from '../../src/crypto.ts'
 import { auditEntries } from '../../src/ledger/audit-entries.ts'
 import type { EntriesReport, EntrySource } from '../../src/ledger/audit-entries.ts'

@@ -16,7 +16,8 @@ import {
   utf8Encode,
 } from '@trustwarden/proofs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { ALL_FOLDS, anchorOf, composeRules, readGenesis, type Rules } from '../../src/build.ts'
+import { anchorOf, readGenesis } from '../../src/genesis.ts'
+import { ALL_FOLDS, composeRules, type Rules } from '../../src/rules.ts'
 import { systemClock } from '../../src/clock.ts'
 import {
   generateKey,
@@ -28,7 +29,8 @@ import { readDescription } from '../../src/directory.ts'
 import { readKeyFile } from '../../src/keys.ts'
 import { audit, type AuditReport } from '../../src/ledger/audit.ts'
 import { headKey } from '../../src/ledger/head-note.ts'
-import { Log, type SubmitResult } from '../../src/ledger/log.ts'
+import { Log } from '../../src/ledger/log.ts'
+import type { SubmitResult } from '../../src/ledger/submissions.ts'
 import { LogKeys, type RotationReader } from '../../src/ledger/log-keys.ts'
 import { foldSpecs } from '../../src/ledger/rebuild.ts'
 import { RotationProofs } from '../../src/ledger/rotation-proofs.ts'

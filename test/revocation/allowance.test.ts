@@ -3,7 +3,7 @@
  * of it anew, agrees. Method: reports after the revocation, as many as are taken, then each route; the log audited.
  */
 import { expect, test } from 'vitest'
-import { ALL_FOLDS } from '../../src/build.ts'
+import { ALL_FOLDS } from '../../src/rules.ts'
 import { audit } from '../../src/ledger/audit.ts'
 import { openOffline } from '../../src/offline.ts'
 import { ALLOWANCE_MAX } from '../../src/revocation/allowance.ts'
