@@ -1,8 +1,8 @@
 /**
  * @module The right edge of a growing tree: what is needed to append to it, compute its root and complete its tiles.
  *
- * An edge is immutable, so a batch that cannot be committed leaves nothing to undo. It holds at most 255 hashes for
- * each tile level and one for each level of the tree: under 60 KiB, whatever the size.
+ * An edge is immutable, so a batch that cannot be committed leaves nothing to undo. It holds the rows of one tile for
+ * each tile level and one hash for each level of the tree: 112 KiB at most, whatever the size.
  */
 import type { Hash, Primitives } from '@trustwarden/proofs'
 import { MerkleError } from './errors.ts'
@@ -35,16 +35,24 @@ export interface Growth {
   readonly tiles: readonly FullTile[]
 }
 
-/** The incomplete tile of one level: the first `width` hashes of `bytes` count. */
+/** The incomplete tile of one level. */
 interface PartialTile {
-  readonly bytes: Uint8Array
+  /** Row r has room for the roots of the complete subtrees of 2^r hashes; the first ⌊width / 2^r⌋ count. */
+  readonly rows: readonly Uint8Array[]
   readonly width: number
 }
 
-/** The rows of partial tiles that were asked for a node: one that a batch leaves alone is the same in the next edge. */
-const rowsOfPartials = new WeakMap<PartialTile, readonly Uint8Array[]>()
+const NO_TILE: PartialTile = { rows: [], width: 0 }
 
-const NO_TILE: PartialTile = { bytes: new Uint8Array(0), width: 0 }
+/** The rows of a tile, with what `rows` holds at their beginnings. */
+function copyRows(rows: readonly Uint8Array[]): readonly Uint8Array[] {
+  return Array.from({ length: TILE_HEIGHT }, (_, row) => {
+    const copy = new Uint8Array((TILE_WIDTH >> row) * HASH_LENGTH)
+    const known = rows[row]
+    if (known !== undefined) copy.set(known)
+    return copy
+  })
+}
 
 /** The edge while a batch is appended: tiles are copied before they are first written. */
 class Growing {
@@ -72,7 +80,7 @@ class Growing {
     let hash: Hash = leafHash
     let height = 0
     for (let rest = this.size; ; rest = (rest - 1) / 2) {
-      if (height % TILE_HEIGHT === 0) this.store(height / TILE_HEIGHT, hash)
+      this.store(height, rest, hash)
       const left = this.roots[height]
       if (rest % 2 === 0 || left === undefined) break
       hash = this.hashNode(left, hash)
@@ -83,19 +91,24 @@ class Growing {
     this.size++
   }
 
-  private store(level: number, hash: Hash): void {
-    const { bytes: shared, width } = this.partials[level] ?? NO_TILE
-    let bytes = shared
+  /** Keeps the root of the complete subtree `index` of 2^`height` leaves. */
+  private store(height: number, index: number, hash: Hash): void {
+    const level = Math.floor(height / TILE_HEIGHT)
+    const row = height % TILE_HEIGHT
+    // The root of a full tile: its row is the next level's first.
+    if (row === 0 && level > 0) this.complete(level - 1)
+    let { rows, width } = this.partials[level] ?? NO_TILE
     if (!this.owned.has(level)) {
-      bytes = new Uint8Array(TILE_WIDTH * HASH_LENGTH)
-      bytes.set(shared.subarray(0, width * HASH_LENGTH))
+      rows = copyRows(rows)
       this.owned.add(level)
     }
-    bytes.set(hash, width * HASH_LENGTH)
-    if (width + 1 < TILE_WIDTH) {
-      this.partials[level] = { bytes, width: width + 1 }
-      return
-    }
+    rows[row]?.set(hash, (index % (TILE_WIDTH >> row)) * HASH_LENGTH)
+    if (row === 0) width++
+    this.partials[level] = { rows, width }
+  }
+
+  private complete(level: number): void {
+    const [bytes = new Uint8Array(0)] = this.partials[level]?.rows ?? []
     this.tiles.push({ level, index: fullTileCount(this.size, level), bytes })
     this.partials[level] = NO_TILE
     this.owned.delete(level)
@@ -151,14 +164,14 @@ export class Edge implements NodeReader {
     for (let level = 0; level < tileLevels(size); level++) {
       const width = partialWidth(size, level)
       const first = fullTileCount(size, level)
-      const bytes = new Uint8Array(TILE_WIDTH * HASH_LENGTH)
+      const bytes = new Uint8Array(width * HASH_LENGTH)
       if (level === 0 && width > 0) bytes.set(readTile(reader, 0, first, width))
       for (let at = 0; level > 0 && at < width; at++) {
         const tile = readTile(reader, level - 1, first * TILE_WIDTH + at, TILE_WIDTH)
         bytes.set(topOf(tileRows(p, tile)), at * HASH_LENGTH)
       }
-      partials.push({ bytes, width })
-      const rows = tileRows(p, bytes.subarray(0, width * HASH_LENGTH))
+      const rows = tileRows(p, bytes)
+      partials.push({ rows: copyRows(rows), width })
       for (const { height, index } of decompose(0, width)) {
         roots[level * TILE_HEIGHT + height] = hashAt(rows[height] ?? bytes, index).slice()
       }
@@ -190,8 +203,8 @@ export class Edge implements NodeReader {
 
   /** The hashes of the partial tile of `level`, `partialWidth(size, level)`·32 bytes. Not to be written to. */
   partialTile(level: number): Uint8Array {
-    const { bytes, width } = this.partials[level] ?? NO_TILE
-    return bytes.subarray(0, width * HASH_LENGTH)
+    const { rows, width } = this.partials[level] ?? NO_TILE
+    return rows[0]?.subarray(0, width * HASH_LENGTH) ?? new Uint8Array(0)
   }
 
   /**
@@ -200,13 +213,9 @@ export class Edge implements NodeReader {
    * @throws {MerkleError} `tile_malformed` if the tile does not have it yet
    */
   node(position: TilePosition): Hash {
-    const tile = this.partials[position.level] ?? NO_TILE
-    let rows = rowsOfPartials.get(tile)
-    if (rows === undefined) {
-      rows = tileRows(this.p, tile.bytes.subarray(0, tile.width * HASH_LENGTH))
-      rowsOfPartials.set(tile, rows)
-    }
-    return nodeOf(rows, position)
+    const { rows, width } = this.partials[position.level] ?? NO_TILE
+    const isThere = position.offset < width >> position.row
+    return nodeOf(isThere ? rows : [], position)
   }
 
   /**

@@ -30,8 +30,23 @@ function expectEqualEdges(edge: Edge, other: Edge): void {
   expect(other.size).toBe(edge.size)
   expect(hex(other.root())).toBe(hex(edge.root()))
   for (let level = 0; level < 8; level++) {
-    expect(hex(other.partialTile(level))).toBe(hex(edge.partialTile(level)))
+    const tile = edge.partialTile(level)
+    expect(hex(other.partialTile(level))).toBe(hex(tile))
+    for (let row = 0; row < 8; row++) checkRow(edge, other, { level, row, width: tile.length / 32 })
   }
+}
+
+/** The last node that a row of the edge has, in both, and that there is none behind it. */
+function checkRow(
+  edge: Edge,
+  other: Edge,
+  { level, row, width }: { level: number; row: number; width: number },
+): void {
+  const at = (offset: number) => ({ level, tileIndex: 0, row, offset })
+  const count = width >> row
+  if (count > 0) expect(hex(other.node(at(count - 1)))).toBe(hex(edge.node(at(count - 1))))
+  const refused = expect.objectContaining({ code: 'tile_malformed' })
+  for (const one of [edge, other]) expect(() => one.node(at(count))).toThrow(refused)
 }
 
 describe('append', () => {
