@@ -128,6 +128,9 @@ const post = (body: string, headers = ''): string =>
   `POST /x HTTP/1.1\r\nhost: a\r\ncontent-length: ${body.length}\r\n${headers}\r\n${body}`
 const urgent = `{"statement":"${Buffer.from(`{"typ":"${URGENT}"}`).toString('base64url')}.e30.AA"}`
 
+const statementOf = (body: string): string =>
+  (JSON.parse(body) as { readonly statement: string }).statement
+
 let tested: Tested
 afterEach(() => tested.close())
 
@@ -237,6 +240,22 @@ test('half a body holds no room, and the oldest half gives way when there are to
   halves.at(-1)?.write('x')
   expect(await halves.at(-1)?.answered(1)).toEqual([`200 ${MIB}`])
 }, 60_000)
+
+test('an urgent type is found that is written with the escapes of JSON, in the header or around it', async () => {
+  const escaped = String.raw`{"typ":"agent.r\u0065voke"}`
+  const statement = `${Buffer.from(escaped).toString('base64url')}.e30.AA`
+  const hidden = [...statementOf(urgent)].map(
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
+  const bodies = [`{"statement":"${statement}"}`, `{"statement":"${hidden.join('')}"}`]
+  expect(JSON.parse(bodies[1] ?? '')).toEqual(JSON.parse(urgent))
+  tested = new Tested()
+  await tested.fill()
+  const client = await tested.client()
+  for (const body of bodies) client.write(post(body))
+  expect(await client.answered(2)).toEqual(bodies.map(({ length }) => `200 ${length}`))
+  expect(tested.refused).toBe(0)
+})
 
 test('what is urgent goes before all that waits, and who is gone is not handed on', async () => {
   tested = new Tested()
