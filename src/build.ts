@@ -137,6 +137,8 @@ export async function openService(config: Config, options: ServiceOptions): Prom
     const onWrite = (ms: number) => metrics.fsyncs.observe({ file: 'database' }, ms / 1000)
     // Nobody else has it open: the head record is held.
     await checkFoldTables(directory, origin, options.onProgress)
+    // Node loads what `serve` needs while LevelDB reads its journals: each takes a third of a second. Who awaits it is `serve`.
+    void import('./http/app.ts').catch(() => undefined)
     const { store, journals } = await openKeepingJournals(directory, { onWrite })
     resources.add(() => store.close())
     // A refusal about what is stored keeps the copy of the journals and names it; any other (a wrong passphrase) does not.
