@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util'
 import { benchAudit } from './audit.ts'
 import { benchDecide } from './decide.ts'
 import { benchDurable } from './durable.ts'
+import { benchFloor } from './floor.ts'
 import { Load } from './load.ts'
 import type { Figure } from './measure.ts'
 import { benchOverload } from './overload.ts'
@@ -24,7 +25,7 @@ import { BareRate, benchSignature } from './signature.ts'
 import { benchSubmit, profileSubmit } from './submit.ts'
 
 /** What a run without `--only` measures. */
-const USUAL = ['signature', 'submit', 'peer', 'decide', 'proofs', 'durable'] as const
+const USUAL = ['signature', 'floor', 'submit', 'peer', 'decide', 'proofs', 'durable'] as const
 /** What takes longer, or makes logs that are kept: by name alone. */
 const LONG = ['audit', 'scale', 'overload', 'soak'] as const
 const PARTS = [...USUAL, ...LONG] as const
@@ -92,6 +93,7 @@ async function measureAll(plan: Plan, parts: ReadonlySet<Part>): Promise<Results
   if (missing !== undefined) plan.progress(missing)
   try {
     await results.add('signature', () => benchSignature(plan, bare))
+    await results.add('floor', () => benchFloor(plan, bare))
     if (results.wants('submit', 'peer', 'decide', 'proofs'))
       await withLoad(log, false, async (load) => {
         await results.add('submit', () => benchSubmit(plan, bare, load))
