@@ -47,7 +47,7 @@ const NO_TILE: PartialTile = { rows: [], width: 0 }
 /** The rows of a tile, with what `rows` holds at their beginnings. */
 function copyRows(rows: readonly Uint8Array[]): readonly Uint8Array[] {
   return Array.from({ length: TILE_HEIGHT }, (_, row) => {
-    const copy = new Uint8Array((TILE_WIDTH >> row) * HASH_LENGTH)
+    const copy = new Uint8Array((TILE_WIDTH / 2 ** row) * HASH_LENGTH)
     const known = rows[row]
     if (known !== undefined) copy.set(known)
     return copy
@@ -102,7 +102,7 @@ class Growing {
       rows = copyRows(rows)
       this.owned.add(level)
     }
-    rows[row]?.set(hash, (index % (TILE_WIDTH >> row)) * HASH_LENGTH)
+    rows[row]?.set(hash, (index % (TILE_WIDTH / 2 ** row)) * HASH_LENGTH)
     if (row === 0) width++
     this.partials[level] = { rows, width }
   }
@@ -214,7 +214,7 @@ export class Edge implements NodeReader {
    */
   node(position: TilePosition): Hash {
     const { rows, width } = this.partials[position.level] ?? NO_TILE
-    const isThere = position.offset < width >> position.row
+    const isThere = position.offset < Math.floor(width / 2 ** position.row)
     return nodeOf(isThere ? rows : [], position)
   }
 

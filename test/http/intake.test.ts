@@ -244,10 +244,8 @@ test('half a body holds no room, and the oldest half gives way when there are to
 test('an urgent type is found that is written with the escapes of JSON, in the header or around it', async () => {
   const escaped = String.raw`{"typ":"agent.r\u0065voke"}`
   const statement = `${Buffer.from(escaped).toString('base64url')}.e30.AA`
-  const hidden = [...statementOf(urgent)].map(
-    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  )
-  const bodies = [`{"statement":"${statement}"}`, `{"statement":"${hidden.join('')}"}`]
+  const hidden = Buffer.from(statementOf(urgent)).toString('hex').replace(/../g, String.raw`\u00$&`)
+  const bodies = [`{"statement":"${statement}"}`, `{"statement":"${hidden}"}`]
   expect(JSON.parse(bodies[1] ?? '')).toEqual(JSON.parse(urgent))
   tested = new Tested()
   await tested.fill()
