@@ -5,18 +5,17 @@
 import {
   decodeDecisionPrepared,
   disclosedSalt,
-  formatPermit,
   keyId,
   openDisclosures,
   PERMIT_LIFE_S,
-  permitPayload,
-  permitSigningInput,
   ProofError,
+  signPermit,
 } from '@trustwarden/proofs'
 import { nativePrimitives } from '../crypto.ts'
 import type { Signer } from '../crypto.ts'
 import { ServiceError } from '../errors.ts'
 import type { Registered } from '../ledger/contract.ts'
+import { memoized } from '../memo.ts'
 import { readDecisionRequest } from './decisions.ts'
 
 /** When the permit of a decision that was registered at `timeMs` ends, in ms. */
@@ -33,7 +32,7 @@ export function makePermit(registered: Registered, origin: string, signer: Signe
   const { entry, statement } = registered
   const request = readDecisionRequest(statement)
   const prepared = decodeDecisionPrepared(entry.prepared)
-  const payload = permitPayload({
+  const fields = {
     origin,
     instance: request.instance,
     instanceKid: statement.header.kid,
@@ -45,10 +44,11 @@ export function makePermit(registered: Registered, origin: string, signer: Signe
     salt: openSalt(registered),
     obligations: prepared.verdict.obligations,
     iatS: Math.floor(entry.timeMs / 1000),
-  })
-  const kid = keyId(nativePrimitives, signer.spki)
-  return formatPermit(kid, payload, signer.sign(permitSigningInput(kid, payload)))
+  }
+  return signPermit(keyIdOf(signer), fields, signer.sign)
 }
+
+const keyIdOf = memoized(({ spki }: Signer) => keyId(nativePrimitives, spki))
 
 function openSalt({ statement, disclosures }: Registered): Uint8Array {
   try {
