@@ -18,7 +18,6 @@ import {
   findSaltDisclosure,
   inputCommitment,
   isDecisionFresh,
-  policyInput,
   ProofError,
   toBase64url,
 } from '@trustwarden/proofs'
@@ -59,6 +58,7 @@ import {
   readDecisionRequest,
 } from './decisions.ts'
 import type { HostReaders } from './decisions.ts'
+import { GateInput } from './gate-input.ts'
 import { makePermit, permitExpiryMs } from './permit.ts'
 import type { Evaluator } from './policies.ts'
 import type { Verdict } from './reasons.ts'
@@ -122,7 +122,7 @@ async function prepare(
     decisionId: toBase64url(randomBytes(16)),
     policy: policy.digest,
     nowMs,
-    inputCommitment: inputCommitment(nativePrimitives, asked.saltDisclosure, input),
+    inputCommitment: inputCommitment(nativePrimitives, asked.saltDisclosure, input.bytes),
     epoch,
     verdict,
     reproducible,
@@ -236,11 +236,11 @@ function inputOf(
   nowMs: number,
   agent: Agent,
   asked: Asked,
-): Uint8Array {
+): GateInput {
   const { name, instance, owner, depth } = agent
   const { action, actionProperties, resource, resourceProperties, context } = asked
   return inStatementWords(() =>
-    policyInput({
+    GateInput.write({
       agent: { identity: name, instance, owner, depth },
       chain: chainOf(view, agents, agent).map((link) => ({
         instance: link.instance,
@@ -260,7 +260,7 @@ function inputOf(
 async function evaluate(
   { evaluator }: DecisionOptions,
   digest: Hash,
-  input: Uint8Array,
+  input: GateInput,
 ): Promise<Verdict> {
   const host = await evaluator(digest)
   if (host === undefined) {

@@ -4,6 +4,7 @@
  */
 import { toBase64url } from '@trustwarden/proofs'
 import type { Hash } from '@trustwarden/proofs'
+import type { GateInput } from './gate-input.ts'
 import { decodePolicy, policyDigest } from './policy-pack.ts'
 import { PolicyHost } from './policy-host.ts'
 import type { PolicyHostOptions } from './policy-host.ts'
@@ -11,8 +12,8 @@ import type { Verdict } from './reasons.ts'
 
 /** What evaluates one policy. */
 export interface Evaluator {
-  /** Evaluates canonical JSON; never rejects. */
-  evaluate(input: Uint8Array): Promise<Verdict>
+  /** Never rejects. */
+  evaluate(input: GateInput): Promise<Verdict>
   close(): Promise<void>
 }
 

@@ -7,10 +7,12 @@
  */
 import { Worker } from 'node:worker_threads'
 import { workerUrl } from '../worker-url.ts'
+import { packInputs } from './policy-message.ts'
 import { PROGRESS_PLACE, PROGRESS_SINCE } from './policy-progress.ts'
 import type { WorkerMessage, WorkerStart } from './policy-worker.ts'
 import { gateDenial } from './reasons.ts'
 import type { GateReasonCode, Verdict } from './reasons.ts'
+import { VerdictReader } from './verdict-text.ts'
 
 /** Most inputs in one message to a worker. */
 export const BATCH_MAX = 16
@@ -57,6 +59,7 @@ export class PolicyPool {
   readonly #options: PoolOptions
   readonly #slots: readonly Slot[]
   readonly #queue: Question[] = []
+  readonly #verdicts = new VerdictReader()
   readonly #ending = new Set<Promise<unknown>>()
   #pumpScheduled = false
   #closed = false
@@ -155,7 +158,8 @@ export class PolicyPool {
     Atomics.store(slot.progress, PROGRESS_PLACE, -1n)
     slot.batch = batch
     slot.sentAtNs = process.hrtime.bigint()
-    slot.worker?.postMessage(batch.map(({ input }) => input))
+    const block = packInputs(batch.map(({ input }) => input))
+    slot.worker?.postMessage(block, [block.buffer])
     this.#arm(slot, this.#options.deadlineMs)
   }
 
@@ -267,12 +271,12 @@ export class PolicyPool {
     if (this.#allDown()) this.#denyAll(this.#queue.splice(0), 'gate_worker')
   }
 
-  #accept(slot: Slot, verdicts: readonly Verdict[]): void {
+  #accept(slot: Slot, verdicts: readonly string[]): void {
     clearTimeout(slot.timer)
     const { batch } = slot
     slot.batch = []
     for (const [at, question] of batch.entries()) {
-      question.resolve(verdicts[at] ?? gateDenial('gate_worker'))
+      question.resolve(this.#verdicts.read(verdicts[at]))
     }
     this.#schedulePump()
   }
