@@ -9,7 +9,6 @@ import { randomBytes } from 'node:crypto'
 import {
   actionDigest,
   cborText,
-  decodeDecisionPrepared,
   decodeNames,
   disclosedObject,
   disclosedSalt,
@@ -55,6 +54,7 @@ import {
   findMatch,
   findHostReason,
   isCertificateValid,
+  readDecisionPrepared,
   readDecisionRequest,
 } from './decisions.ts'
 import type { HostReaders } from './decisions.ts'
@@ -192,7 +192,7 @@ function isStale(
 
 function repeat(options: DecisionOptions, state: State, { entry }: RegisteredEntry): Repeat {
   if (entry.outcome.get(0) !== 'allow') return { type: 'same' }
-  const { decisionId, policyIndex } = decodeDecisionPrepared(entry.prepared)
+  const { decisionId, policyIndex } = readDecisionPrepared(entry.prepared)
   const decision = findDecision(state, decisionId)
   const agent = decision && options.agents.find(state, decision.instance)
   if (decision === undefined || agent === undefined) return spent('it is not in the log')
@@ -212,7 +212,7 @@ function answer({ origin, permitSigner }: DecisionOptions, registered: Registere
   const { entry, repeated } = registered
   const effect = cborText(entry.outcome.get(0), 'outcome')
   const isAllowed = effect === 'allow'
-  const { decisionId, verdict } = decodeDecisionPrepared(entry.prepared)
+  const { decisionId, verdict } = readDecisionPrepared(entry.prepared)
   return {
     decision: isAllowed,
     context: {
@@ -309,7 +309,7 @@ function readRequest(statement: Submission['statement']): DecisionRequest | Refu
 /** What prepare attached, or undefined for what is none of its work: to be prepared again. */
 function readPrepared(prepared: CborMap): DecisionPrepared | undefined {
   try {
-    return decodeDecisionPrepared(prepared)
+    return readDecisionPrepared(prepared)
   } catch (error) {
     if (!(error instanceof ProofError)) throw error
     return undefined

@@ -3,7 +3,6 @@
  * the same bytes, and no permit is kept anywhere (FORMAT §10.6).
  */
 import {
-  decodeDecisionPrepared,
   disclosedSalt,
   keyId,
   openDisclosures,
@@ -16,7 +15,7 @@ import type { Signer } from '../crypto.ts'
 import { ServiceError } from '../errors.ts'
 import type { Registered } from '../ledger/contract.ts'
 import { memoized } from '../memo.ts'
-import { readDecisionRequest } from './decisions.ts'
+import { readDecisionPrepared, readDecisionRequest } from './decisions.ts'
 
 /** When the permit of a decision that was registered at `timeMs` ends, in ms. */
 export function permitExpiryMs(timeMs: number): number {
@@ -31,7 +30,7 @@ export function permitExpiryMs(timeMs: number): number {
 export function makePermit(registered: Registered, origin: string, signer: Signer): string {
   const { entry, statement } = registered
   const request = readDecisionRequest(statement)
-  const prepared = decodeDecisionPrepared(entry.prepared)
+  const prepared = readDecisionPrepared(entry.prepared)
   const fields = {
     origin,
     instance: request.instance,
