@@ -2,14 +2,7 @@
  * @module Makes the permit of an allow. Ed25519 is deterministic and every field comes from the entry, so a repeat gets
  * the same bytes, and no permit is kept anywhere (FORMAT §10.6).
  */
-import {
-  disclosedSalt,
-  keyId,
-  openDisclosures,
-  PERMIT_LIFE_S,
-  ProofError,
-  signPermit,
-} from '@trustwarden/proofs'
+import { disclosedSalt, keyId, PERMIT_LIFE_S, ProofError, signPermit } from '@trustwarden/proofs'
 import { nativePrimitives } from '../crypto.ts'
 import type { Signer } from '../crypto.ts'
 import { ServiceError } from '../errors.ts'
@@ -23,7 +16,7 @@ export function permitExpiryMs(timeMs: number): number {
 }
 
 /**
- * Makes the permit of an allow out of its entry and the salt's disclosure.
+ * Makes the permit of an allow out of its entry and the salt that was disclosed.
  *
  * @throws {ServiceError} `decision_spent` if the salt is no longer there: it was erased.
  */
@@ -49,9 +42,9 @@ export function makePermit(registered: Registered, origin: string, signer: Signe
 
 const keyIdOf = memoized(({ spki }: Signer) => keyId(nativePrimitives, spki))
 
-function openSalt({ statement, disclosures }: Registered): Uint8Array {
+function openSalt({ disclosed }: Registered): Uint8Array {
   try {
-    return disclosedSalt(openDisclosures(nativePrimitives, statement, disclosures))
+    return disclosedSalt(disclosed)
   } catch (cause) {
     if (!(cause instanceof ProofError)) throw cause
     const message = 'what the decision rests on was erased: no permit can be made of it any more'
