@@ -63,6 +63,10 @@ import { makePermit, permitExpiryMs } from './permit.ts'
 import type { Evaluator } from './policies.ts'
 import type { Verdict } from './reasons.ts'
 
+/** Bytes of a decision's id (FORMAT §10.3), and how many are drawn at a time. */
+const ID_BYTES = 16
+const IDS_DRAWN = 64
+
 /** What the handler needs of others. */
 export interface DecisionOptions extends HostReaders {
   readonly origin: string
@@ -119,7 +123,7 @@ async function prepare(
     reason === undefined ? await evaluate(options, policy.digest, input) : hostDenial(reason)
   return encodeDecisionPrepared({
     size: view.size,
-    decisionId: toBase64url(randomBytes(16)),
+    decisionId: drawDecisionId(),
     policy: policy.digest,
     nowMs,
     inputCommitment: inputCommitment(nativePrimitives, asked.saltDisclosure, input.bytes),
@@ -242,10 +246,7 @@ function inputOf(
   return inStatementWords(() =>
     GateInput.write({
       agent: { identity: name, instance, owner, depth },
-      chain: chainOf(view, agents, agent).map((link) => ({
-        instance: link.instance,
-        scope: link.scope,
-      })),
+      chain: chainOf(view, agents, agent),
       action,
       actionProperties,
       resource,
@@ -255,6 +256,16 @@ function inputOf(
       stateSize: view.size,
     }),
   )
+}
+
+/** Random bytes not used yet: to ask for those of many ids costs what those of one do. */
+let drawn: Uint8Array = new Uint8Array(0)
+
+function drawDecisionId(): string {
+  if (drawn.length === 0) drawn = randomBytes(ID_BYTES * IDS_DRAWN)
+  const id = toBase64url(drawn.subarray(0, ID_BYTES))
+  drawn = drawn.subarray(ID_BYTES)
+  return id
 }
 
 async function evaluate(

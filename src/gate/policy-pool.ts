@@ -16,6 +16,8 @@ import { VerdictReader } from './verdict-text.ts'
 
 /** Most inputs in one message to a worker. */
 export const BATCH_MAX = 16
+/** Inputs that one worker is sent before another gets any: a message costs as much as an evaluation or two. */
+const BATCH_SHARE_MIN = 8
 /** Most inputs that wait for a worker. */
 export const QUEUE_MAX = 1024
 /** Longest that an input waits for a worker, in ms. */
@@ -134,7 +136,7 @@ export class PolicyPool {
     const idle = this.#slots.filter(({ ready, batch }) => ready && batch.length === 0)
     for (const [at, slot] of idle.entries()) {
       const share = Math.ceil(this.#queue.length / (idle.length - at))
-      const batch = this.#takeBatch(Math.min(BATCH_MAX, share))
+      const batch = this.#takeBatch(Math.min(BATCH_MAX, Math.max(BATCH_SHARE_MIN, share)))
       if (batch.length === 0) return
       this.#send(slot, batch)
     }
