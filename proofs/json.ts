@@ -334,12 +334,20 @@ function writeObject(object: JsonObject, depth: number): string {
   const plain =
     prototype === null || prototype === Object.prototype || prototype === Members.prototype
   check(plain, 'malformed', 'json: an object that is not plain')
-  // In the order of UTF-16 code units, as JCS demands.
-  const names = Object.keys(object).sort()
   let text = ''
-  for (const name of names) {
+  for (const name of inOrder(Object.keys(object))) {
     const value = object[name] as JsonValue
     text += `${text === '' ? '{' : ','}${writeString(name)}:${writeValue(value, depth)}`
   }
   return text === '' ? '{}' : `${text}}`
+}
+
+/** In the order of UTF-16 code units, as JCS demands; what is written by name mostly stands in it. */
+function inOrder(names: string[]): readonly string[] {
+  let previous = ''
+  for (const name of names) {
+    if (name < previous) return names.sort()
+    previous = name
+  }
+  return names
 }

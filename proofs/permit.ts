@@ -112,20 +112,21 @@ export function signPermit(
   fields: PermitFields,
   sign: (signingInput: Uint8Array) => Uint8Array,
 ): string {
+  // In the order that it is written in.
   const payload = {
-    iss: fields.origin,
-    sub: fields.instance,
+    action: fields.action,
+    action_digest: toBase64url(fields.actionDigest),
     aud: fields.resource.id,
     cnf: { kid: fields.instanceKid },
     decision: fields.decisionId,
-    index: fields.index,
-    action: fields.action,
-    resource: { type: fields.resource.type, id: fields.resource.id },
-    action_digest: toBase64url(fields.actionDigest),
-    salt: toBase64url(fields.salt),
-    obligations: fields.obligations,
-    iat: fields.iatS,
     exp: fields.iatS + PERMIT_LIFE_S,
+    iat: fields.iatS,
+    index: fields.index,
+    iss: fields.origin,
+    obligations: fields.obligations,
+    resource: { id: fields.resource.id, type: fields.resource.type },
+    salt: toBase64url(fields.salt),
+    sub: fields.instance,
   }
   readFields(payload)
   const signed = `${headOf(kid)}.${toBase64url(canonicalJson(payload))}`

@@ -1,6 +1,6 @@
 /**
- * @module What goes between the host and a policy's worker. Inputs go over as one block of bytes for a batch, without a
- * copy; verdicts come back as texts (see verdict-text.ts).
+ * @module What goes between the host and a policy's worker. Inputs go over as one block of bytes for a batch, which is
+ * copied: at this length to hand over its memory costs more. Verdicts come back as texts (see verdict-text.ts).
  *
  *     input    length u32 ‖ bytes
  *     verdict  JSON of [[effect, reasons, matched, obligations], reproducible]
@@ -12,7 +12,7 @@ import type { Verdict } from './reasons.ts'
 const HEAD_BYTES = 4
 
 /** Packs inputs into a block of their own. */
-export function packInputs(inputs: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+export function packInputs(inputs: readonly Uint8Array[]): Uint8Array {
   const block = new Uint8Array(inputs.reduce((sum, { length }) => sum + HEAD_BYTES + length, 0))
   const view = new DataView(block.buffer)
   let at = 0

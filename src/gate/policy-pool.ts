@@ -160,8 +160,7 @@ export class PolicyPool {
     Atomics.store(slot.progress, PROGRESS_PLACE, -1n)
     slot.batch = batch
     slot.sentAtNs = process.hrtime.bigint()
-    const block = packInputs(batch.map(({ input }) => input))
-    slot.worker?.postMessage(block, [block.buffer])
+    slot.worker?.postMessage(packInputs(batch.map(({ input }) => input)))
     this.#arm(slot, this.#options.deadlineMs)
   }
 

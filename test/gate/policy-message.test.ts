@@ -25,7 +25,7 @@ test('a batch', () => {
   fc.assert(
     fc.property(fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 20 }), (inputs) => {
       const block = packInputs(inputs)
-      // It is handed over with its memory: it shares none.
+      // All of its memory is copied with it: it shares none.
       expect(block.byteLength).toBe(block.buffer.byteLength)
       expect(unpackInputs(block).map((one) => [...one])).toEqual(inputs.map((one) => [...one]))
     }),
