@@ -248,8 +248,8 @@ export class LedgerAgents {
     const ready = await this.#ledger.prepare(submittedOf(asking.signed))
     const written = await this.#ledger.append(ready)
     if (written.type !== 'registered') throw new Error('a decision was stale')
-    const { disclosures } = asking.signed
-    const answer = ready.handler.answer?.({ ...written.registered, repeated: false, disclosures })
+    const disclosed = ready.submission.disclosed.values
+    const answer = ready.handler.answer?.({ ...written.registered, repeated: false, disclosed })
     const id = allowedId(jsonObject(answer, 'answer'))
     if (id === undefined) return undefined
     return this.#ledger.prepare(submittedOf(report(this.#origin, asking, id)))

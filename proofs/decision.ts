@@ -277,15 +277,16 @@ export function findSaltDisclosure(disclosures: readonly string[]): string {
 export function policyInput(input: PolicyInput): Uint8Array {
   const { identity, instance, owner, depth } = input.agent
   const { type, id } = input.resource
+  // In the order that it is written in.
   return canonicalJson({
-    agent: { identity, instance, owner, depth, verified_by: 'agent_signature' },
-    chain: input.chain.map((link) => ({ instance: link.instance, scope: link.scope })),
     action: input.action,
     action_properties: input.actionProperties,
-    resource: { type, id, properties: input.resourceProperties },
-    context: input.context,
+    agent: { depth, identity, instance, owner, verified_by: 'agent_signature' },
     approvals: [],
+    chain: input.chain.map((link) => ({ instance: link.instance, scope: link.scope })),
+    context: input.context,
     now_ms: input.nowMs,
+    resource: { id, properties: input.resourceProperties, type },
     state_size: input.stateSize,
   })
 }

@@ -2,7 +2,7 @@
  * @module Permits: the short-lived proof of an allow that an instance shows to the one resource it is for. A permit
  * is a JWS of the log's permit key; offline it shows all but use.
  */
-import { equalBytes, fromBase64url, toBase64url, utf8Decode, utf8Encode } from './bytes.ts'
+import { equalBytes, fromBase64url, toBase64url, utf8Encode } from './bytes.ts'
 import { accepted, bytes, digest, id128, integer, members, parsed, text } from './claims.ts'
 import { readNames, readResource, type Resource } from './decision.ts'
 import { check, ProofError } from './errors.ts'
@@ -11,6 +11,7 @@ import { keyId, parseSpki } from './key.ts'
 import { parseOrigin } from './origin.ts'
 import { parseKid } from './principal.ts'
 import type { Hash, Primitives } from './primitives.ts'
+import { remembered } from './remembered.ts'
 import { parseAction } from './scope.ts'
 import { parseInstanceId } from './spiffe-id.ts'
 import { isSignatureValid } from './statement.ts'
@@ -23,6 +24,9 @@ export const PERMIT_SKEW_S = 5
 
 /** Characters in a permit. */
 export const PERMIT_LENGTH_MAX = 16_384
+
+/** Characters of its last part: the point, and base64url of 64 bytes. */
+const SIGNATURE_PART_LENGTH = 87
 
 /** The `typ` of a permit. */
 export const PERMIT_TYP = 'vnd.trustwarden.permit'
@@ -96,54 +100,38 @@ const readPermit = members({
 })
 
 /**
- * Builds a permit's payload, as canonical JSON.
+ * Makes a permit; `parsePermit` gives back the same.
  *
- * @throws {ProofError} as `parsePermit`, for fields that it would refuse.
+ * @param kid - Key id of the permit key.
+ * @param sign - Signs with the permit key, 64 bytes.
+ * @throws {ProofError} as `parsePermit`, for what it would refuse.
  * @see FORMAT §10.6
  */
-export function permitPayload(fields: PermitFields): Uint8Array {
-  const payload = canonicalJson({
-    iss: fields.origin,
-    sub: fields.instance,
+export function signPermit(
+  kid: string,
+  fields: PermitFields,
+  sign: (signingInput: Uint8Array) => Uint8Array,
+): string {
+  // In the order that it is written in.
+  const payload = {
+    action: fields.action,
+    action_digest: toBase64url(fields.actionDigest),
     aud: fields.resource.id,
     cnf: { kid: fields.instanceKid },
     decision: fields.decisionId,
-    index: fields.index,
-    action: fields.action,
-    resource: { type: fields.resource.type, id: fields.resource.id },
-    action_digest: toBase64url(fields.actionDigest),
-    salt: toBase64url(fields.salt),
-    obligations: fields.obligations,
-    iat: fields.iatS,
     exp: fields.iatS + PERMIT_LIFE_S,
-  })
+    iat: fields.iatS,
+    index: fields.index,
+    iss: fields.origin,
+    obligations: fields.obligations,
+    resource: { id: fields.resource.id, type: fields.resource.type },
+    salt: toBase64url(fields.salt),
+    sub: fields.instance,
+  }
   readFields(payload)
-  return payload
-}
-
-/**
- * Builds the bytes that the permit key signs.
- *
- * @param kid - Key id of the permit key.
- * @see FORMAT §10.6
- */
-export function permitSigningInput(kid: string, payload: Uint8Array): Uint8Array {
-  const header = canonicalJson({ alg: 'EdDSA', kid, typ: PERMIT_TYP })
-  return utf8Encode(`${toBase64url(header)}.${toBase64url(payload)}`)
-}
-
-/**
- * Formats a signed permit; `parsePermit` gives back the same.
- *
- * @param signature - 64 bytes over `permitSigningInput(kid, payload)`.
- * @throws {ProofError} as `parsePermit`.
- * @see FORMAT §10.6
- */
-export function formatPermit(kid: string, payload: Uint8Array, signature: Uint8Array): string {
-  const signed = utf8Decode(permitSigningInput(kid, payload))
-  const permit = `${signed}.${toBase64url(signature)}`
-  parsePermit(permit)
-  return permit
+  const signed = `${headOf(kid)}.${toBase64url(canonicalJson(payload))}`
+  checkLength(signed.length + SIGNATURE_PART_LENGTH)
+  return `${signed}.${toBase64url(checkSignature(sign(utf8Encode(signed))))}`
 }
 
 /**
@@ -155,16 +143,15 @@ export function formatPermit(kid: string, payload: Uint8Array, signature: Uint8A
  * @see FORMAT §10.6
  */
 export function parsePermit(permit: string): Permit {
-  const { length } = permit
-  check(length <= PERMIT_LENGTH_MAX, 'too_large', `permit: ${length}, at most ${PERMIT_LENGTH_MAX}`)
+  checkLength(permit.length)
   const [, head = '', body = '', tail = ''] = COMPACT.exec(permit) ?? []
   check(head !== '', 'malformed', 'permit: not three parts of base64url joined by "."')
   const { kid, typ } = readHeader(parseCanonical(fromBase64url(head), 'permit header'), 'header')
   check(typ === PERMIT_TYP, 'type_mismatch', `permit typ: not ${PERMIT_TYP}`)
-  const signature = fromBase64url(tail, 'signature')
-  check(signature.length === 64, 'malformed', 'permit signature: not 64 bytes')
+  const signature = checkSignature(fromBase64url(tail, 'signature'))
   const signingInput = utf8Encode(`${head}.${body}`)
-  return { ...readFields(fromBase64url(body)), kid, signingInput, signature }
+  const payload = parseCanonical(fromBase64url(body), 'permit')
+  return { ...readFields(payload), kid, signingInput, signature }
 }
 
 /**
@@ -198,8 +185,13 @@ export function verifyPermit(
   return permit
 }
 
-function readFields(payload: Uint8Array): PermitFields & { readonly expS: number } {
-  const read = readPermit(parseCanonical(payload, 'permit'), 'permit')
+/** The header of the permits of one key, encoded: one log has one permit key at a time. */
+const headOf = remembered((kid) =>
+  toBase64url(canonicalJson({ alg: 'EdDSA', kid: parseKid(kid), typ: PERMIT_TYP })),
+)
+
+function readFields(payload: JsonValue): PermitFields & { readonly expS: number } {
+  const read = readPermit(payload, 'permit')
   const { iat: iatS, exp: expS } = read
   check(read.aud === read.resource.id, 'claim_invalid', 'permit aud: not the id of the resource')
   check(expS === iatS + PERMIT_LIFE_S, 'claim_invalid', `permit exp: not iat + ${PERMIT_LIFE_S}`)
@@ -223,6 +215,15 @@ function parseCanonical(json: Uint8Array, field: string): JsonValue {
   const value = parseJson(json)
   check(equalBytes(canonicalJson(value), json), 'not_canonical', `${field}: not canonical JSON`)
   return value
+}
+
+function checkLength(length: number): void {
+  check(length <= PERMIT_LENGTH_MAX, 'too_large', `permit: ${length}, at most ${PERMIT_LENGTH_MAX}`)
+}
+
+function checkSignature(signature: Uint8Array): Uint8Array {
+  check(signature.length === 64, 'malformed', 'permit signature: not 64 bytes')
+  return signature
 }
 
 function checkAlg(alg: string): void {

@@ -9,7 +9,6 @@ import { randomBytes } from 'node:crypto'
 import {
   actionDigest,
   cborText,
-  decodeDecisionPrepared,
   decodeNames,
   disclosedObject,
   disclosedSalt,
@@ -18,7 +17,6 @@ import {
   findSaltDisclosure,
   inputCommitment,
   isDecisionFresh,
-  policyInput,
   ProofError,
   toBase64url,
 } from '@trustwarden/proofs'
@@ -56,12 +54,18 @@ import {
   findMatch,
   findHostReason,
   isCertificateValid,
+  readDecisionPrepared,
   readDecisionRequest,
 } from './decisions.ts'
 import type { HostReaders } from './decisions.ts'
+import { GateInput } from './gate-input.ts'
 import { makePermit, permitExpiryMs } from './permit.ts'
 import type { Evaluator } from './policies.ts'
 import type { Verdict } from './reasons.ts'
+
+/** Bytes of a decision's id (FORMAT §10.3), and how many are drawn at a time. */
+const ID_BYTES = 16
+const IDS_DRAWN = 64
 
 /** What the handler needs of others. */
 export interface DecisionOptions extends HostReaders {
@@ -119,10 +123,10 @@ async function prepare(
     reason === undefined ? await evaluate(options, policy.digest, input) : hostDenial(reason)
   return encodeDecisionPrepared({
     size: view.size,
-    decisionId: toBase64url(randomBytes(16)),
+    decisionId: drawDecisionId(),
     policy: policy.digest,
     nowMs,
-    inputCommitment: inputCommitment(nativePrimitives, asked.saltDisclosure, input),
+    inputCommitment: inputCommitment(nativePrimitives, asked.saltDisclosure, input.bytes),
     epoch,
     verdict,
     reproducible,
@@ -192,7 +196,7 @@ function isStale(
 
 function repeat(options: DecisionOptions, state: State, { entry }: RegisteredEntry): Repeat {
   if (entry.outcome.get(0) !== 'allow') return { type: 'same' }
-  const { decisionId, policyIndex } = decodeDecisionPrepared(entry.prepared)
+  const { decisionId, policyIndex } = readDecisionPrepared(entry.prepared)
   const decision = findDecision(state, decisionId)
   const agent = decision && options.agents.find(state, decision.instance)
   if (decision === undefined || agent === undefined) return spent('it is not in the log')
@@ -212,7 +216,7 @@ function answer({ origin, permitSigner }: DecisionOptions, registered: Registere
   const { entry, repeated } = registered
   const effect = cborText(entry.outcome.get(0), 'outcome')
   const isAllowed = effect === 'allow'
-  const { decisionId, verdict } = decodeDecisionPrepared(entry.prepared)
+  const { decisionId, verdict } = readDecisionPrepared(entry.prepared)
   return {
     decision: isAllowed,
     context: {
@@ -236,16 +240,13 @@ function inputOf(
   nowMs: number,
   agent: Agent,
   asked: Asked,
-): Uint8Array {
+): GateInput {
   const { name, instance, owner, depth } = agent
   const { action, actionProperties, resource, resourceProperties, context } = asked
   return inStatementWords(() =>
-    policyInput({
+    GateInput.write({
       agent: { identity: name, instance, owner, depth },
-      chain: chainOf(view, agents, agent).map((link) => ({
-        instance: link.instance,
-        scope: link.scope,
-      })),
+      chain: chainOf(view, agents, agent),
       action,
       actionProperties,
       resource,
@@ -257,10 +258,20 @@ function inputOf(
   )
 }
 
+/** Random bytes not used yet: to ask for those of many ids costs what those of one do. */
+let drawn: Uint8Array = new Uint8Array(0)
+
+function drawDecisionId(): string {
+  if (drawn.length === 0) drawn = randomBytes(ID_BYTES * IDS_DRAWN)
+  const id = toBase64url(drawn.subarray(0, ID_BYTES))
+  drawn = drawn.subarray(ID_BYTES)
+  return id
+}
+
 async function evaluate(
   { evaluator }: DecisionOptions,
   digest: Hash,
-  input: Uint8Array,
+  input: GateInput,
 ): Promise<Verdict> {
   const host = await evaluator(digest)
   if (host === undefined) {
@@ -309,7 +320,7 @@ function readRequest(statement: Submission['statement']): DecisionRequest | Refu
 /** What prepare attached, or undefined for what is none of its work: to be prepared again. */
 function readPrepared(prepared: CborMap): DecisionPrepared | undefined {
   try {
-    return decodeDecisionPrepared(prepared)
+    return readDecisionPrepared(prepared)
   } catch (error) {
     if (!(error instanceof ProofError)) throw error
     return undefined

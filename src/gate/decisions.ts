@@ -17,13 +17,21 @@ import {
   utf8Decode,
   utf8Encode,
 } from '@trustwarden/proofs'
-import type { ActionEvent, DecisionRequest, Hash, Resource, Statement } from '@trustwarden/proofs'
+import type {
+  ActionEvent,
+  DecisionPrepared,
+  DecisionRequest,
+  Hash,
+  Resource,
+  Statement,
+} from '@trustwarden/proofs'
 import { FOLDS } from '../ledger/contract.ts'
 import { u64At, u64Bytes } from '../ledger/layout.ts'
 import { memoized } from '../memo.ts'
 import type {
   Agent,
   AgentReader,
+  CborMap,
   Fold,
   FoldWriter,
   RegisteredEntry,
@@ -83,13 +91,17 @@ export const readActionEvent: (statement: Statement) => ActionEvent = memoized(p
 export const readDecisionRequest: (statement: Statement) => DecisionRequest =
   memoized(parseDecisionRequest)
 
+/** As `decodeDecisionPrepared`, once for each map: register, fold and answer read the same one. */
+export const readDecisionPrepared: (prepared: CborMap) => DecisionPrepared =
+  memoized(decodeDecisionPrepared)
+
 /** Keeps every decision, and which action was matched to it. */
 export const decisionsFold: Fold = {
   spec: FOLDS.decisions,
   apply({ entry, statement }: RegisteredEntry, writer: FoldWriter): void {
     if (entry.kind === DECISION_KIND) {
       const { instance, action, resource, actionDigest } = readDecisionRequest(statement)
-      const { decisionId } = decodeDecisionPrepared(entry.prepared)
+      const { decisionId } = readDecisionPrepared(entry.prepared)
       const expiry = entry.outcome.get(2)
       writeDecision(writer, {
         id: decisionId,

@@ -2,22 +2,13 @@
  * @module Makes the permit of an allow. Ed25519 is deterministic and every field comes from the entry, so a repeat gets
  * the same bytes, and no permit is kept anywhere (FORMAT §10.6).
  */
-import {
-  decodeDecisionPrepared,
-  disclosedSalt,
-  formatPermit,
-  keyId,
-  openDisclosures,
-  PERMIT_LIFE_S,
-  permitPayload,
-  permitSigningInput,
-  ProofError,
-} from '@trustwarden/proofs'
+import { disclosedSalt, keyId, PERMIT_LIFE_S, ProofError, signPermit } from '@trustwarden/proofs'
 import { nativePrimitives } from '../crypto.ts'
 import type { Signer } from '../crypto.ts'
 import { ServiceError } from '../errors.ts'
 import type { Registered } from '../ledger/contract.ts'
-import { readDecisionRequest } from './decisions.ts'
+import { memoized } from '../memo.ts'
+import { readDecisionPrepared, readDecisionRequest } from './decisions.ts'
 
 /** When the permit of a decision that was registered at `timeMs` ends, in ms. */
 export function permitExpiryMs(timeMs: number): number {
@@ -25,15 +16,15 @@ export function permitExpiryMs(timeMs: number): number {
 }
 
 /**
- * Makes the permit of an allow out of its entry and the salt's disclosure.
+ * Makes the permit of an allow out of its entry and the salt that was disclosed.
  *
  * @throws {ServiceError} `decision_spent` if the salt is no longer there: it was erased.
  */
 export function makePermit(registered: Registered, origin: string, signer: Signer): string {
   const { entry, statement } = registered
   const request = readDecisionRequest(statement)
-  const prepared = decodeDecisionPrepared(entry.prepared)
-  const payload = permitPayload({
+  const prepared = readDecisionPrepared(entry.prepared)
+  const fields = {
     origin,
     instance: request.instance,
     instanceKid: statement.header.kid,
@@ -45,14 +36,15 @@ export function makePermit(registered: Registered, origin: string, signer: Signe
     salt: openSalt(registered),
     obligations: prepared.verdict.obligations,
     iatS: Math.floor(entry.timeMs / 1000),
-  })
-  const kid = keyId(nativePrimitives, signer.spki)
-  return formatPermit(kid, payload, signer.sign(permitSigningInput(kid, payload)))
+  }
+  return signPermit(keyIdOf(signer), fields, signer.sign)
 }
 
-function openSalt({ statement, disclosures }: Registered): Uint8Array {
+const keyIdOf = memoized(({ spki }: Signer) => keyId(nativePrimitives, spki))
+
+function openSalt({ disclosed }: Registered): Uint8Array {
   try {
-    return disclosedSalt(openDisclosures(nativePrimitives, statement, disclosures))
+    return disclosedSalt(disclosed)
   } catch (cause) {
     if (!(cause instanceof ProofError)) throw cause
     const message = 'what the decision rests on was erased: no permit can be made of it any more'

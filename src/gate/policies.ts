@@ -4,6 +4,8 @@
  */
 import { toBase64url } from '@trustwarden/proofs'
 import type { Hash } from '@trustwarden/proofs'
+import { memoized } from '../memo.ts'
+import type { GateInput } from './gate-input.ts'
 import { decodePolicy, policyDigest } from './policy-pack.ts'
 import { PolicyHost } from './policy-host.ts'
 import type { PolicyHostOptions } from './policy-host.ts'
@@ -11,8 +13,8 @@ import type { Verdict } from './reasons.ts'
 
 /** What evaluates one policy. */
 export interface Evaluator {
-  /** Evaluates canonical JSON; never rejects. */
-  evaluate(input: Uint8Array): Promise<Verdict>
+  /** Never rejects. */
+  evaluate(input: GateInput): Promise<Verdict>
   close(): Promise<void>
 }
 
@@ -65,7 +67,7 @@ export class PolicyShelf {
   /** The host of a policy, or undefined if it is not pinned or does not load. */
   async find(digest: Hash): Promise<Evaluator | undefined> {
     if (this.#isClosed) return undefined
-    const name = toBase64url(digest)
+    const name = nameOf(digest)
     this.#inForce = name
     const slot = this.#slots.get(name)
     if (slot !== undefined) {
@@ -107,6 +109,9 @@ export class PolicyShelf {
     }
   }
 }
+
+/** Once for each policy in force: every decision looks for its host. */
+const nameOf: (digest: Hash) => string = memoized(toBase64url)
 
 async function closeSlot({ host }: Slot): Promise<void> {
   try {

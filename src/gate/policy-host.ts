@@ -6,23 +6,17 @@
  * self-test before it replaces the old one.
  */
 import { canonicalJson, jsonObject, parseJson, ProofError } from '@trustwarden/proofs'
-import type { JsonValue } from '@trustwarden/proofs'
 import { ServiceError } from '../errors.ts'
+import { GateInput } from './gate-input.ts'
 import { compilePolicy, PolicyRefused } from './opa-gate.ts'
 import { POLICY_BYTES_MAX } from './policy-pack.ts'
 import { PolicyPool } from './policy-pool.ts'
 import type { SelfTest } from './policy-worker.ts'
 import { gateDenial } from './reasons.ts'
-import type { GateReasonCode, Verdict } from './reasons.ts'
+import type { Verdict } from './reasons.ts'
 
 export type { SelfTest } from './policy-worker.ts'
 
-/** Longest input, in bytes. */
-export const INPUT_BYTES_MAX = 65_536
-/** Most links of a chain, from root to self (FORMAT §1.4). */
-export const CHAIN_LINKS_MAX = 9
-/** Most grants of one link (FORMAT §1.4). */
-export const LINK_GRANTS_MAX = 64
 /** Most self-tests of one policy: every instance runs them all. */
 export const SELF_TESTS_MAX = 16
 /** The memory of one instance by default, in pages of 64 KiB. */
@@ -85,20 +79,12 @@ export class PolicyHost {
   }
 
   /**
-   * Evaluates one request.
-   *
-   * The bytes given are the bytes the policy sees: the caller hashes and stores the same ones. They must be canonical
-   * JSON (FORMAT §1.2), because the guest's own parser takes text that others refuse, and takes none at all for no
-   * input, which a policy with a negative condition may allow.
+   * Evaluates one request. The bytes of the input are the bytes that the policy sees.
    *
    * @returns The policy's verdict, or a denial with one of `GATE_REASONS`. Never rejects.
    */
-  evaluate(input: Uint8Array): Promise<Verdict> {
-    // A copy: what was checked is what is evaluated, whatever the caller does with its buffer meanwhile.
-    const bytes = new Uint8Array(input)
-    const fault = findInputFault(bytes)
-    if (fault !== undefined) return Promise.resolve(gateDenial(fault))
-    return this.#pool.ask(bytes)
+  evaluate({ fault, bytes }: GateInput): Promise<Verdict> {
+    return fault === undefined ? this.#pool.ask(bytes) : Promise.resolve(gateDenial(fault))
   }
 
   /** Ends the workers. What is being evaluated, and whatever is asked later, is denied with `gate_not_loaded`. */
@@ -118,7 +104,7 @@ function checkSelfTest(selfTest: readonly SelfTest[]): void {
     throw new PolicyRefused(`${selfTest.length} self-tests, at most ${SELF_TESTS_MAX}`)
   }
   for (const [at, { input }] of selfTest.entries()) {
-    const fault = findInputFault(input)
+    const { fault } = GateInput.read(input)
     if (fault !== undefined) throw new PolicyRefused(`self-test ${at}: ${fault}`)
   }
 }
@@ -131,30 +117,4 @@ function canonicalData(bytes: Uint8Array): Uint8Array {
     if (!(error instanceof ProofError)) throw error
     throw new PolicyRefused(`data: ${error.message}`, { cause: error })
   }
-}
-
-function findInputFault(bytes: Uint8Array): GateReasonCode | undefined {
-  if (bytes.length > INPUT_BYTES_MAX) return 'gate_input_limit'
-  let input: JsonValue
-  try {
-    // JSON.parse is lenient where the canonical form is not: what it lets pass differs from what is written again.
-    input = JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes))
-    const canonical = canonicalJson(jsonObject(input, 'input'))
-    if (Buffer.compare(canonical, bytes) !== 0) return 'gate_input_malformed'
-  } catch (error) {
-    const tooDeep = error instanceof ProofError && error.code === 'too_large'
-    return tooDeep ? 'gate_input_limit' : 'gate_input_malformed'
-  }
-  return isChainOverLimit(input) ? 'gate_input_limit' : undefined
-}
-
-/** The cost of matching a scope grows with both: bounded here, where no policy can forget to. */
-function isChainOverLimit(input: JsonValue): boolean {
-  const chain = (input as { readonly chain?: unknown }).chain
-  if (!Array.isArray(chain)) return false
-  if (chain.length > CHAIN_LINKS_MAX) return true
-  return chain.some((link: { readonly scope?: unknown } | null) => {
-    const scope = link?.scope
-    return Array.isArray(scope) && scope.length > LINK_GRANTS_MAX
-  })
 }

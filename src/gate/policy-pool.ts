@@ -7,13 +7,17 @@
  */
 import { Worker } from 'node:worker_threads'
 import { workerUrl } from '../worker-url.ts'
+import { packInputs } from './policy-message.ts'
 import { PROGRESS_PLACE, PROGRESS_SINCE } from './policy-progress.ts'
 import type { WorkerMessage, WorkerStart } from './policy-worker.ts'
 import { gateDenial } from './reasons.ts'
 import type { GateReasonCode, Verdict } from './reasons.ts'
+import { VerdictReader } from './verdict-text.ts'
 
 /** Most inputs in one message to a worker. */
 export const BATCH_MAX = 16
+/** Inputs that one worker is sent before another gets any: a message costs as much as an evaluation or two. */
+const BATCH_SHARE_MIN = 8
 /** Most inputs that wait for a worker. */
 export const QUEUE_MAX = 1024
 /** Longest that an input waits for a worker, in ms. */
@@ -57,6 +61,7 @@ export class PolicyPool {
   readonly #options: PoolOptions
   readonly #slots: readonly Slot[]
   readonly #queue: Question[] = []
+  readonly #verdicts = new VerdictReader()
   readonly #ending = new Set<Promise<unknown>>()
   #pumpScheduled = false
   #closed = false
@@ -131,7 +136,7 @@ export class PolicyPool {
     const idle = this.#slots.filter(({ ready, batch }) => ready && batch.length === 0)
     for (const [at, slot] of idle.entries()) {
       const share = Math.ceil(this.#queue.length / (idle.length - at))
-      const batch = this.#takeBatch(Math.min(BATCH_MAX, share))
+      const batch = this.#takeBatch(Math.min(BATCH_MAX, Math.max(BATCH_SHARE_MIN, share)))
       if (batch.length === 0) return
       this.#send(slot, batch)
     }
@@ -155,7 +160,7 @@ export class PolicyPool {
     Atomics.store(slot.progress, PROGRESS_PLACE, -1n)
     slot.batch = batch
     slot.sentAtNs = process.hrtime.bigint()
-    slot.worker?.postMessage(batch.map(({ input }) => input))
+    slot.worker?.postMessage(packInputs(batch.map(({ input }) => input)))
     this.#arm(slot, this.#options.deadlineMs)
   }
 
@@ -267,12 +272,12 @@ export class PolicyPool {
     if (this.#allDown()) this.#denyAll(this.#queue.splice(0), 'gate_worker')
   }
 
-  #accept(slot: Slot, verdicts: readonly Verdict[]): void {
+  #accept(slot: Slot, verdicts: readonly string[]): void {
     clearTimeout(slot.timer)
     const { batch } = slot
     slot.batch = []
     for (const [at, question] of batch.entries()) {
-      question.resolve(verdicts[at] ?? gateDenial('gate_worker'))
+      question.resolve(this.#verdicts.read(verdicts[at]))
     }
     this.#schedulePump()
   }

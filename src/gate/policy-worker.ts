@@ -8,6 +8,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { classifyFault, OpaInstance, PolicyRefused } from './opa-gate.ts'
 import type { PolicyModule } from './opa-gate.ts'
+import { unpackInputs, writeVerdict } from './policy-message.ts'
 import { PROGRESS_PLACE, PROGRESS_SINCE } from './policy-progress.ts'
 import { gateDenial } from './reasons.ts'
 import type { Verdict } from './reasons.ts'
@@ -35,7 +36,7 @@ export interface WorkerStart {
 export type WorkerMessage =
   | { readonly kind: 'ready' }
   | { readonly kind: 'refused'; readonly message: string }
-  | { readonly kind: 'answers'; readonly verdicts: readonly Verdict[] }
+  | { readonly kind: 'answers'; readonly verdicts: readonly string[] }
 
 if (parentPort !== null) serve(parentPort, workerData as WorkerStart)
 
@@ -62,8 +63,9 @@ function serve(port: NonNullable<typeof parentPort>, start: WorkerStart): void {
       return gateDenial(classifyFault(error))
     }
   }
-  port.on('message', (batch: readonly Uint8Array[]) => {
-    send({ kind: 'answers', verdicts: batch.map(answer) })
+  port.on('message', (batch: Uint8Array) => {
+    const verdicts = unpackInputs(batch).map((input, place) => writeVerdict(answer(input, place)))
+    send({ kind: 'answers', verdicts })
   })
   send({ kind: 'ready' })
 }

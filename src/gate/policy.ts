@@ -30,6 +30,7 @@ import type {
   Submission,
 } from '../ledger/contract.ts'
 import { checkWindow } from '../ledger/window.ts'
+import { memoized } from '../memo.ts'
 import type { LoadedPolicy } from './policies.ts'
 
 /** Kind of the entries that choose the policy (FORMAT §6). */
@@ -65,11 +66,14 @@ const ACTIVE_KEY = Uint8Array.of(0)
 export const policyReader: PolicyReader = {
   active(state: State) {
     const value = state.get(FOLDS.policy, ACTIVE_KEY)
-    if (value === undefined) return undefined
-    const { digest, index } = JSON.parse(utf8Decode(value)) as StoredPolicy
-    return { digest: fromBase64url(digest), index }
+    return value && parseActive(value)
   },
 }
+
+const parseActive = memoized((value: Uint8Array) => {
+  const { digest, index } = JSON.parse(utf8Decode(value)) as StoredPolicy
+  return { digest: fromBase64url(digest), index }
+})
 
 /** Keeps the policy that took effect last. */
 export const policyFold: Fold = {

@@ -30,9 +30,10 @@ const EFFECTS: ReadonlySet<unknown> = new Set(['allow', 'deny', 'require_approva
 export function readVerdict(resultSet: unknown): Verdict {
   if (!Array.isArray(resultSet) || resultSet.length !== 1) return gateDenial('gate_result_count')
   const result: unknown = isRecord(resultSet[0]) ? resultSet[0]['result'] : undefined
-  if (!isRecord(result) || Object.keys(result).toSorted().join() !== FIELDS.join()) {
+  if (!isRecord(result) || Object.keys(result).length !== FIELDS.length) {
     return gateDenial('gate_result_shape')
   }
+  if (!FIELDS.every((name) => Object.hasOwn(result, name))) return gateDenial('gate_result_shape')
   const { effect, reasons, matched, obligations } = result
   if (!isEffect(effect) || !isNames(reasons) || !isNames(matched) || !isNames(obligations)) {
     return gateDenial('gate_result_shape')
@@ -41,7 +42,8 @@ export function readVerdict(resultSet: unknown): Verdict {
     reasons.length > RESULT_NAMES_MAX ||
     matched.length > RESULT_NAMES_MAX ||
     obligations.length > OBLIGATIONS_MAX ||
-    new TextEncoder().encode(JSON.stringify(result)).length > RESULT_BYTES_MAX
+    // Names are ASCII: each character is a byte.
+    JSON.stringify(result).length > RESULT_BYTES_MAX
   if (tooMany) return gateDenial('gate_result_limit')
   if (effect === 'allow' && reasons.length > 0) return gateDenial('gate_allow_with_reasons')
   // Without a name nobody could say what is to be approved, nor whether it was.
@@ -72,5 +74,5 @@ function isName(value: unknown): value is string {
 }
 
 function sorted(names: readonly string[]): readonly string[] {
-  return [...new Set(names)].toSorted()
+  return names.length < 2 ? names : [...new Set(names)].toSorted()
 }

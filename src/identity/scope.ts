@@ -4,6 +4,7 @@
  * for an action that one accepts and the other does not. Only the grammar is shared with the kit.
  */
 import { parseAction, parseScope } from '@trustwarden/proofs'
+import { memoized } from '../memo.ts'
 
 /**
  * A state of a scope's automaton: before one word of one grant (the verb is the first word), or behind its last word,
@@ -44,8 +45,11 @@ export function isStrictSubset(child: readonly string[], parent: readonly string
  */
 export function scopeAllows(scope: readonly string[], action: string): boolean {
   parseAction(action)
-  return parseScope(scope).texts.some((grant) => toRegExp(grant).test(action))
+  return readGrants(scope).some((grant) => grant.test(action))
 }
+
+/** Once for each scope: an agent is asked about as long as it is remembered, with the same one. */
+const readGrants = memoized((scope: readonly string[]) => parseScope(scope).texts.map(toRegExp))
 
 // Of the characters of a grant, only `.` and `*` mean something to a regular expression.
 function toRegExp(grant: string): RegExp {

@@ -129,8 +129,8 @@ export type Repeat =
 /** What is known when an entry is answered: it is durable under `head`. */
 export interface Registered extends RegisteredEntry {
   readonly repeated: boolean
-  /** Disclosures of the entry that are still there (as submitted, or read back for a repeat). */
-  readonly disclosures: readonly string[]
+  /** What was disclosed beside the entry and is still there, by name (as submitted, or read back for a repeat). */
+  readonly disclosed: MatchedDisclosures['values']
 }
 
 /** One type of statement: how it is prepared, registered and answered. */

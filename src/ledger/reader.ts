@@ -157,8 +157,7 @@ export class LogReader {
         const name = `disclosure ${ordinal} of entry ${index}`
         const value = this.#database.erasableValue(index, ordinal)
         if (value === undefined) {
-          const isErased = erasedBy(this.view(), index) !== undefined
-          const isKnown = isErased || isLost(this.#database, index)
+          const isKnown = this.isErased(index) || isLost(this.#database, index)
           checkStore(isKnown, 'erasable_missing', `${name} is not there, and not erased`)
           continue
         }
@@ -168,6 +167,11 @@ export class LogReader {
       }
       return found
     })
+  }
+
+  /** Whether an erasure names entry `index`. */
+  isErased(index: number): boolean {
+    return erasedBy(this.view(), index) !== undefined
   }
 
   /** The pinned attachment with this SHA-256, or undefined. @throws {StoreError} `value_corrupt` */

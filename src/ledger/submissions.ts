@@ -2,13 +2,23 @@
  * @module The way of a submission: read, admitted, verified, prepared, handed to the writer, answered (src/README.md "The
  * write path"). What is refused is refused here; what was handed on is answered, or its outcome is unknown.
  */
+import { checkDisclosures } from '@trustwarden/proofs'
 import type { JsonValue, Receipt } from '@trustwarden/proofs'
+import { nativePrimitives } from '../crypto.ts'
 import { ServiceError } from '../errors.ts'
 import type { Prover } from '../merkle/prove.ts'
 import { Admission, LANE_LIMITS, Turns, UNVERIFIED_LIMITS } from './admission.ts'
 import type { Lane, LaneLimits, LaneLoad } from './admission.ts'
 import type { ClockGuard } from './clock-guard.ts'
-import type { CborMap, Principal, PrincipalReader, StatementHandler } from './contract.ts'
+import { NOTHING_DISCLOSED } from './contract.ts'
+import type {
+  CborMap,
+  Principal,
+  PrincipalReader,
+  Registered,
+  StatementHandler,
+  Submission,
+} from './contract.ts'
 import { findEvent } from './dedup.ts'
 import { LedgerError, messageOf } from './errors.ts'
 import type { SignedHead } from './head-note.ts'
@@ -205,7 +215,7 @@ export class Submissions {
         const queued = this.#writer.enqueue(handler, submission, read.bytes)
         endPreparing()
         const written = await this.#decided(queued)
-        if (written.type === 'registered') return this.#answered(handler, written)
+        if (written.type === 'registered') return this.#answered(handler, written, submission)
         // The batch is durable that held what made it stale: prepared on it, it can only lose to a new change.
         endPreparing = this.#writer.beginPreparing()
       }
@@ -266,9 +276,13 @@ export class Submissions {
   }
 
   /** The answer of an entry that is durable. @throws {ServiceError} `outcome_unknown`, whatever goes wrong */
-  #answered(handler: StatementHandler, written: RegisteredWritten): SubmitResult {
+  #answered(
+    handler: StatementHandler,
+    written: RegisteredWritten,
+    submission?: Submission,
+  ): SubmitResult {
     try {
-      return this.#answer(handler, written)
+      return this.#answer(handler, written, submission)
     } catch (thrown) {
       throw this.#unknown(thrown)
     }
@@ -283,12 +297,19 @@ export class Submissions {
     )
   }
 
-  #answer(handler: StatementHandler, written: RegisteredWritten): SubmitResult {
+  #answer(
+    handler: StatementHandler,
+    written: RegisteredWritten,
+    submission: Submission | undefined,
+  ): SubmitResult {
     const { registered, repeated, head } = written
     const { index, kind, outcome, timeMs } = registered.entry
     const receipt = this.#reader.receipt(index, head, this.#proverOf(head))
-    const disclosures = handler.answer === undefined ? [] : this.#reader.disclosures(registered)
-    const extra = handler.answer?.({ ...registered, repeated, disclosures })
+    const extra = handler.answer?.({
+      ...registered,
+      repeated,
+      disclosed: this.#disclosed(handler, written, submission),
+    })
     return {
       type: 'registered',
       index,
@@ -299,6 +320,23 @@ export class Submissions {
       timeMs,
       ...(extra !== undefined && { extra }),
     }
+  }
+
+  /** What was disclosed beside an entry and is still there: of a new one as it came, or nothing if its batch erases it. */
+  #disclosed(
+    { disclosable }: StatementHandler,
+    { registered, repeated }: RegisteredWritten,
+    submission: Submission | undefined,
+  ): Registered['disclosed'] {
+    const { entry, statement } = registered
+    if (submission !== undefined && !repeated) {
+      return this.#reader.isErased(entry.index)
+        ? NOTHING_DISCLOSED.values
+        : submission.disclosed.values
+    }
+    const texts = this.#reader.disclosures(registered)
+    if (texts.length === 0) return NOTHING_DISCLOSED.values
+    return checkDisclosures(nativePrimitives, statement.payload, texts, disclosable)
   }
 
   #lastProver: { readonly head: SignedHead; readonly prover: Prover } | undefined

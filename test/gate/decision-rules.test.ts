@@ -420,7 +420,7 @@ describe('a recorded allow is spent', () => {
     const { outcome } = await log.decide(agent)
     if (outcome.type !== 'entry') throw new Error('no entry')
     const handler = log.handler('decision')
-    const registered = { ...outcome.registered, repeated: true, disclosures: [] }
+    const registered = { ...outcome.registered, repeated: true, disclosed: new Map() }
     expect(() => handler.answer?.(registered)).toThrow(
       expect.objectContaining({ code: 'decision_spent' }),
     )

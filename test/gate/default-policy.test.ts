@@ -10,6 +10,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { covers, parseAction, parseScope, canonicalScope } from '../../proofs/scope.ts'
 import { readDefaultPolicy } from '../../src/gate/default-policy.ts'
 import { decodePolicy, encodePolicy } from '../../src/gate/policy-pack.ts'
+import { GateInput } from '../../src/gate/gate-input.ts'
 import { DENIES_NOTHING_KNOWN, PolicyHost } from '../../src/gate/policy-host.ts'
 
 const READER = 'spiffe://example.org/finance/reader'
@@ -45,7 +46,7 @@ beforeAll(async () => {
 afterAll(() => host.close())
 
 const decide = (changes: JsonObject, by = host) =>
-  by.evaluate(canonicalJson({ ...REQUEST, ...changes }))
+  by.evaluate(GateInput.read(canonicalJson({ ...REQUEST, ...changes })))
 
 test('what the chain covers is allowed', async () => {
   const allow = { effect: 'allow', reasons: [], obligations: [], reproducible: true }

@@ -9,11 +9,13 @@ import type { Worker } from 'node:worker_threads'
 import { canonicalJson } from '@trustwarden/proofs'
 import type { JsonObject } from '@trustwarden/proofs'
 import { afterEach, expect, test, vi } from 'vitest'
-import { DENIES_NOTHING_KNOWN, INPUT_BYTES_MAX, PolicyHost } from '../../src/gate/policy-host.ts'
+import { GateInput, INPUT_BYTES_MAX } from '../../src/gate/gate-input.ts'
+import { DENIES_NOTHING_KNOWN, PolicyHost } from '../../src/gate/policy-host.ts'
 import type { PolicyHostOptions } from '../../src/gate/policy-host.ts'
 import { compilePolicy, OpaInstance } from '../../src/gate/opa-gate.ts'
 import { QUEUE_MAX } from '../../src/gate/policy-pool.ts'
 import { gateDenial } from '../../src/gate/reasons.ts'
+import type { Verdict } from '../../src/gate/reasons.ts'
 import { readFixture } from './fixtures.ts'
 
 const probe = new Uint8Array(readFixture('probe'))
@@ -51,6 +53,11 @@ async function load(options: Partial<PolicyHostOptions> = {}): Promise<PolicyHos
   return host
 }
 
+/** Asks about bytes as somebody else wrote them. */
+function ask(host: PolicyHost, input: Uint8Array): Promise<Verdict> {
+  return host.evaluate(GateInput.read(input))
+}
+
 function invalid(message: RegExp) {
   return expect.objectContaining({
     code: 'policy_invalid',
@@ -60,8 +67,8 @@ function invalid(message: RegExp) {
 
 test('a policy is asked and answers', async () => {
   const host = await load()
-  expect(await host.evaluate(REVOKED)).toMatchObject({ effect: 'deny', reasons: ['revoked'] })
-  expect(await host.evaluate(OTHER)).toEqual(ALLOW)
+  expect(await ask(host, REVOKED)).toMatchObject({ effect: 'deny', reasons: ['revoked'] })
+  expect(await ask(host, OTHER)).toEqual(ALLOW)
 })
 
 // ---------------------------------------------------------------------------------------------------------- loading
@@ -78,19 +85,19 @@ test.each([
 ])('data %j is refused, and a host that runs is not touched', async (data) => {
   const running = await load()
   await expect(load({ data: utf8(data) })).rejects.toEqual(invalid(/^data: /))
-  expect(await running.evaluate(REVOKED)).toMatchObject({ effect: 'deny', reasons: ['revoked'] })
+  expect(await ask(running, REVOKED)).toMatchObject({ effect: 'deny', reasons: ['revoked'] })
 })
 
 test('data and input in a Buffer are bytes', async () => {
   const host = await load({ data: Buffer.from('{"revoked":["agent-1"]}') })
-  expect(await host.evaluate(Buffer.from(REVOKED))).toMatchObject({ reasons: ['revoked'] })
+  expect(await ask(host, Buffer.from(REVOKED))).toMatchObject({ reasons: ['revoked'] })
 })
 
 test('a view into a larger buffer is its own bytes only', async () => {
   const host = await load()
   const large = Buffer.concat([Buffer.from('{"id":"agent-2"}'), REVOKED, Buffer.from('}')])
   const view = large.subarray(OTHER.length, OTHER.length + REVOKED.length)
-  expect(await host.evaluate(view)).toMatchObject({ reasons: ['revoked'] })
+  expect(await ask(host, view)).toMatchObject({ reasons: ['revoked'] })
 })
 
 test('a policy that needs a builtin of the host is refused', async () => {
@@ -139,7 +146,7 @@ test('a module that wants much memory at the start loads, within its bound', asy
   const wasm = Uint8Array.from(probe)
   wasm[at + 13] = 100
   const host = await load({ wasm })
-  expect(await host.evaluate(OTHER)).toEqual(ALLOW)
+  expect(await ask(host, OTHER)).toEqual(ALLOW)
   await expect(load({ wasm, memoryPages: 99 })).rejects.toEqual(
     invalid(/^the policy does not start/),
   )
@@ -181,13 +188,13 @@ test.each([
   '\ufeff{}',
 ])('input %j is not evaluated', async (text) => {
   const host = await load()
-  expect(await host.evaluate(utf8(text))).toEqual(gateDenial('gate_input_malformed'))
+  expect(await ask(host, utf8(text))).toEqual(gateDenial('gate_input_malformed'))
 })
 
 test('input that is not UTF-8 is not evaluated', async () => {
   const host = await load()
   const bytes = Uint8Array.of(...utf8('{"s":"'), 0xff, ...utf8('"}'))
-  expect(await host.evaluate(bytes)).toEqual(gateDenial('gate_input_malformed'))
+  expect(await ask(host, bytes)).toEqual(gateDenial('gate_input_malformed'))
 })
 
 test('input reaches the guest as it is', async () => {
@@ -206,27 +213,27 @@ test('limits of the input hold', async () => {
   const host = await load()
   const padded = (length: number): Uint8Array => json({ p: 'x'.repeat(length - 8) })
   expect(padded(INPUT_BYTES_MAX).length).toBe(INPUT_BYTES_MAX)
-  expect(await host.evaluate(padded(INPUT_BYTES_MAX))).toEqual(ALLOW)
+  expect(await ask(host, padded(INPUT_BYTES_MAX))).toEqual(ALLOW)
   const over = gateDenial('gate_input_limit')
-  expect(await host.evaluate(padded(INPUT_BYTES_MAX + 1))).toEqual(over)
+  expect(await ask(host, padded(INPUT_BYTES_MAX + 1))).toEqual(over)
 
   const deep = (depth: number): Uint8Array => utf8(`{"d":${'['.repeat(depth)}${']'.repeat(depth)}}`)
-  expect(await host.evaluate(deep(31))).toEqual(ALLOW)
-  expect(await host.evaluate(deep(32))).toEqual(over)
-  expect(await host.evaluate(deep(20_000))).toMatchObject({ effect: 'deny' })
+  expect(await ask(host, deep(31))).toEqual(ALLOW)
+  expect(await ask(host, deep(32))).toEqual(over)
+  expect(await ask(host, deep(20_000))).toMatchObject({ effect: 'deny' })
 
   const link = (grants: number) => ({ scope: Array<string>(grants).fill('a:b') })
   const chain = (links: number, grants: number): Uint8Array =>
     json({ chain: Array<JsonObject>(links).fill(link(grants)) })
-  expect(await host.evaluate(chain(9, 64))).toEqual(ALLOW)
-  expect(await host.evaluate(chain(10, 1))).toEqual(over)
-  expect(await host.evaluate(chain(1, 65))).toEqual(over)
+  expect(await ask(host, chain(9, 64))).toEqual(ALLOW)
+  expect(await ask(host, chain(10, 1))).toEqual(over)
+  expect(await ask(host, chain(1, 65))).toEqual(over)
 })
 
 test('what is changed after the call is not evaluated', async () => {
   const host = await load()
   const bytes = Buffer.from(REVOKED)
-  const answer = host.evaluate(bytes)
+  const answer = ask(host, bytes)
   bytes.set(OTHER)
   expect(await answer).toMatchObject({ reasons: ['revoked'] })
 })
@@ -235,8 +242,8 @@ test('what is changed after the call is not evaluated', async () => {
 
 test('a result that is not the agreed document is a denial', async () => {
   const host = await load()
-  const echo = (result: JsonObject) => host.evaluate(json({ mode: 'echo', result }))
-  expect(await host.evaluate(json({ mode: 'echo' }))).toEqual(gateDenial('gate_result_count'))
+  const echo = (result: JsonObject) => ask(host, json({ mode: 'echo', result }))
+  expect(await ask(host, json({ mode: 'echo' }))).toEqual(gateDenial('gate_result_count'))
   expect(await echo({ allow: true })).toEqual(gateDenial('gate_result_shape'))
   const contradictory = await echo({ ...ALLOW_RESULT, reasons: ['but'] })
   expect(contradictory).toEqual(gateDenial('gate_allow_with_reasons'))
@@ -245,23 +252,23 @@ test('a result that is not the agreed document is a denial', async () => {
 test('names of a set come sorted', async () => {
   const host = await load()
   const names = Array.from({ length: 40 }, (_, i) => `rule-${i}`).toSorted()
-  expect((await host.evaluate(json({ mode: 'set', names }))).reasons).toEqual(names)
+  expect((await ask(host, json({ mode: 'set', names }))).reasons).toEqual(names)
 })
 
 test('an error is a denial, and thousands of them poison nothing', async () => {
   const host = await load()
   for (let round = 0; round < 20; round += 1) {
-    const answers = await Promise.all(Array.from({ length: 100 }, () => host.evaluate(CONFLICT)))
+    const answers = await Promise.all(Array.from({ length: 100 }, () => ask(host, CONFLICT)))
     for (const answer of answers) expect(answer).toEqual(gateDenial('gate_error'))
   }
-  expect(await host.evaluate(OTHER)).toEqual(ALLOW)
-  expect(await host.evaluate(REVOKED)).toMatchObject({ reasons: ['revoked'] })
+  expect(await ask(host, OTHER)).toEqual(ALLOW)
+  expect(await ask(host, REVOKED)).toMatchObject({ reasons: ['revoked'] })
   expect(spawned.length).toBe(1)
 })
 
 test('memory is bounded, and what exhausts it poisons nothing', async () => {
   const host = await load({ memoryPages: 32 })
-  const memory = (count: number) => host.evaluate(json({ count, mode: 'memory' }))
+  const memory = (count: number) => ask(host, json({ count, mode: 'memory' }))
   expect(await memory(100)).toEqual(ALLOW)
   expect(await memory(1_000_000)).toEqual(gateDenial('gate_memory'))
   expect(await memory(100)).toEqual(ALLOW)
@@ -269,27 +276,27 @@ test('memory is bounded, and what exhausts it poisons nothing', async () => {
   for (const memoryPages of [2, 3]) {
     const small = await load({ memoryPages, selfTest: [] })
     const large = json({ p: 'x'.repeat(65_000) })
-    expect(await small.evaluate(large)).toEqual(gateDenial('gate_memory'))
-    expect(await small.evaluate(OTHER)).toEqual(ALLOW)
+    expect(await ask(small, large)).toEqual(gateDenial('gate_memory'))
+    expect(await ask(small, OTHER)).toEqual(ALLOW)
   }
 })
 
 test('a recursion that exhausts the stack is a denial, and poisons nothing', async () => {
   const host = await load()
   const text = '['.repeat(30_000)
-  const answer = await host.evaluate(json({ mode: 'unmarshal', text: text + ']'.repeat(30_000) }))
+  const answer = await ask(host, json({ mode: 'unmarshal', text: text + ']'.repeat(30_000) }))
   expect(answer).toEqual(gateDenial('gate_stack'))
-  expect(await host.evaluate(OTHER)).toEqual(ALLOW)
+  expect(await ask(host, OTHER)).toEqual(ALLOW)
 })
 
 test('a policy that runs away is stopped, and its neighbours are answered', async () => {
   const host = await load({ deadlineMs: 300 })
   const before = await Promise.all([
-    host.evaluate(OTHER),
-    host.evaluate(RUNAWAY),
-    host.evaluate(REVOKED),
-    host.evaluate(RUNAWAY),
-    host.evaluate(OTHER),
+    ask(host, OTHER),
+    ask(host, RUNAWAY),
+    ask(host, REVOKED),
+    ask(host, RUNAWAY),
+    ask(host, OTHER),
   ])
   expect(before[0]).toEqual(ALLOW)
   expect(before[1]).toEqual(gateDenial('gate_timeout'))
@@ -299,7 +306,7 @@ test('a policy that runs away is stopped, and its neighbours are answered', asyn
   expect(before[4]).toEqual(ALLOW)
   // One for the start, and one for each that was stopped.
   expect(spawned.length).toBe(3)
-  expect(await host.evaluate(OTHER)).toEqual(ALLOW)
+  expect(await ask(host, OTHER)).toEqual(ALLOW)
 })
 
 // ---------------------------------------------------------------------------------------------------------- workers
@@ -308,7 +315,7 @@ test('each of many questions at once gets its own answer', async () => {
   const host = await load({ workers: 2 })
   const answers = await Promise.all(
     Array.from({ length: 1000 }, (_, i) =>
-      host.evaluate(json({ mode: 'echo', result: { ...ALLOW_RESULT, matched: [`rule-${i}`] } })),
+      ask(host, json({ mode: 'echo', result: { ...ALLOW_RESULT, matched: [`rule-${i}`] } })),
     ),
   )
   expect(answers.map(({ matched }) => matched[0])).toEqual(answers.map((_, i) => `rule-${i}`))
@@ -316,7 +323,7 @@ test('each of many questions at once gets its own answer', async () => {
 
 test('more questions than may wait are denied at once', async () => {
   const host = await load()
-  const answers = Array.from({ length: QUEUE_MAX + 5 }, () => host.evaluate(OTHER))
+  const answers = Array.from({ length: QUEUE_MAX + 5 }, () => ask(host, OTHER))
   const denied = await Promise.all(answers.slice(QUEUE_MAX))
   for (const answer of denied) expect(answer).toEqual(gateDenial('gate_overload'))
   for (const answer of await Promise.all(answers)) {
@@ -326,8 +333,8 @@ test('more questions than may wait are denied at once', async () => {
 
 test('a worker that ends is replaced; what it was at is a denial', async () => {
   const host = await load({ deadlineMs: 60_000 })
-  const running = host.evaluate(RUNAWAY)
-  const waiting = host.evaluate(OTHER)
+  const running = ask(host, RUNAWAY)
+  const waiting = ask(host, OTHER)
   await nextTurn()
   await spawned[0]?.terminate()
   await vi.waitFor(() => expect(spawned.length).toBe(2))
@@ -342,7 +349,7 @@ test('a worker that ends is replaced; what it was at is a denial', async () => {
   if (!answered) await second?.terminate()
   expect(await running).toEqual(gateDenial('gate_worker'))
   expect(await waiting).toEqual(ALLOW)
-  expect(await host.evaluate(OTHER)).toEqual(ALLOW)
+  expect(await ask(host, OTHER)).toEqual(ALLOW)
 })
 
 test('while no worker can start every answer is a denial; later the host recovers', async () => {
@@ -352,24 +359,24 @@ test('while no worker can start every answer is a denial; later the host recover
   try {
     await spawned[0]?.terminate()
     await vi.waitFor(async () => {
-      expect(await host.evaluate(OTHER)).toEqual(gateDenial('gate_worker'))
+      expect(await ask(host, OTHER)).toEqual(gateDenial('gate_worker'))
     })
   } finally {
     process.off('worker', strangle)
   }
-  await vi.waitFor(async () => expect(await host.evaluate(OTHER)).toEqual(ALLOW), 30_000)
+  await vi.waitFor(async () => expect(await ask(host, OTHER)).toEqual(ALLOW), 30_000)
 })
 
 test('a closed host denies what runs, what waits and what comes', async () => {
   const host = await load({ deadlineMs: 60_000 })
-  const running = host.evaluate(RUNAWAY)
-  const waiting = host.evaluate(OTHER)
+  const running = ask(host, RUNAWAY)
+  const waiting = ask(host, OTHER)
   const worker = spawned[0]
   expect(worker).toBeDefined()
   const exited = worker === undefined ? undefined : once(worker, 'exit')
   await host.close()
   await exited
-  for (const answer of [running, waiting, host.evaluate(OTHER)]) {
+  for (const answer of [running, waiting, ask(host, OTHER)]) {
     expect(await answer).toEqual(gateDenial('gate_not_loaded'))
   }
 })

@@ -5,6 +5,7 @@
 import { toHex } from '@trustwarden/proofs'
 import { afterEach, describe, expect, it } from 'vitest'
 import { readDefaultPolicy } from '../../src/gate/default-policy.ts'
+import { GateInput } from '../../src/gate/gate-input.ts'
 import { PolicyShelf } from '../../src/gate/policies.ts'
 import { DENIES_NOTHING_KNOWN } from '../../src/gate/policy-host.ts'
 import { encodePolicy, policyDigest } from '../../src/gate/policy-pack.ts'
@@ -16,6 +17,7 @@ const packs = Array.from({ length: 6 }, (_, n) => {
 const [first, second] = packs
 if (first === undefined || second === undefined) throw new Error('packs')
 const nothing = new TextEncoder().encode('{}')
+const NOTHING_KNOWN = GateInput.read(nothing)
 
 let shelf: PolicyShelf
 let reads: string[]
@@ -40,7 +42,7 @@ describe('the shelf', () => {
     open([first.pack])
     const [one, two] = await Promise.all([shelf.find(first.digest), shelf.find(first.digest)])
     expect(one).toBe(two)
-    expect(await one?.evaluate(nothing)).toMatchObject({ effect: 'deny', reproducible: true })
+    expect(await one?.evaluate(NOTHING_KNOWN)).toMatchObject({ effect: 'deny', reproducible: true })
     expect(reads).toEqual([toHex(first.digest)])
   })
 
@@ -61,7 +63,7 @@ describe('the shelf', () => {
       expect((await shelf.tryOut(pack)).revision).toBe(revision)
     }
     expect(await shelf.find(first.digest)).toBe(host)
-    expect(await host?.evaluate(nothing)).toMatchObject({
+    expect(await host?.evaluate(NOTHING_KNOWN)).toMatchObject({
       reasons: expect.not.arrayContaining(['gate_not_loaded']),
     })
     expect(reads).toEqual([])
@@ -73,10 +75,13 @@ describe('the shelf', () => {
     await shelf.find(first.digest)
     for (const { pack } of packs.slice(2)) await shelf.tryOut(pack)
     await expect
-      .poll(async () => (await away?.evaluate(nothing))?.reasons)
+      .poll(async () => (await away?.evaluate(NOTHING_KNOWN))?.reasons)
       .toEqual(['gate_not_loaded'])
     const back = await shelf.find(second.digest)
     expect(back).not.toBe(away)
-    expect(await back?.evaluate(nothing)).toMatchObject({ effect: 'deny', reproducible: true })
+    expect(await back?.evaluate(NOTHING_KNOWN)).toMatchObject({
+      effect: 'deny',
+      reproducible: true,
+    })
   })
 })

@@ -487,16 +487,32 @@ describe('what ends the process', () => {
 })
 
 describe('disclosures', () => {
+  it('are not answered where the batch of their own entry erases them', async () => {
+    const test = await TestLog.create()
+    const index = test.log.head().size
+    const erasure = { type: 'erasure', payload: { entries: [index] } }
+    const [one, two] = await Promise.all([
+      test.submit(say(OWNER, { details: { name: 'Ada' } })),
+      test.submit(say(OPERATOR, erasure)),
+    ])
+    expect([one.index, two.index]).toEqual([index, index + 1])
+    // No batch ended between the two.
+    expect(test.log.reader.headAt(index + 1)).toBeUndefined()
+    expect(one.extra).toEqual({ at: index, repeated: false, disclosed: {} })
+  })
+
   it('are kept beside the log, answered, and gone after an erasure', async () => {
     const test = await TestLog.create()
     const one = say(OWNER, { details: { name: 'Ada' } })
     const first = await test.submit(one)
-    expect(first.extra).toMatchObject({ disclosures: one.disclosures })
+    const disclosed = { details: { name: 'Ada' } }
+    expect(first.extra).toMatchObject({ repeated: false, disclosed })
+    expect((await test.submit(one)).extra).toMatchObject({ repeated: true, disclosed })
     const erasure = { type: 'erasure', payload: { entries: [first.index] } }
     await test.submit(say(OPERATOR, erasure))
     const again = await test.submit(one)
     expect(again.repeated).toBe(true)
-    expect(again.extra).toMatchObject({ disclosures: [] })
+    expect(again.extra).toEqual({ at: first.index, repeated: true, disclosed: {} })
     await test.log.close()
     expect(test.database.erasableValue(first.index, 0)).toBeUndefined()
     const report = await test.audit()

@@ -4,17 +4,10 @@
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { toBase64url, utf8Encode } from '../../proofs/bytes.ts'
+import { fromBase64url, toBase64url, utf8Decode, utf8Encode } from '../../proofs/bytes.ts'
 import { canonicalJson, type JsonValue } from '../../proofs/json.ts'
 import { noblePrimitives as p } from '../../proofs/noble.ts'
-import {
-  formatPermit,
-  parsePermit,
-  type PermitFields,
-  permitPayload,
-  permitSigningInput,
-  verifyPermit,
-} from '../../proofs/permit.ts'
+import { parsePermit, type PermitFields, signPermit, verifyPermit } from '../../proofs/permit.ts'
 import { codeOf, flipBit } from '../support/proof-code.ts'
 import {
   CHILD,
@@ -42,19 +35,25 @@ const fields: PermitFields = {
   obligations: ['redact.iban', 'notify'],
   iatS: NOW_S,
 }
-const payload = permitPayload(fields)
-const good = formatPermit(key.kid, payload, key.sign(permitSigningInput(key.kid, payload)))
+const good = signPermit(key.kid, fields, key.sign)
+const [goodHead = '', goodBody = ''] = good.split('.')
 const header = { alg: 'EdDSA', kid: key.kid, typ: 'vnd.trustwarden.permit' }
-const claims = JSON.parse(new TextDecoder().decode(payload)) as JsonRecord
+const claims = JSON.parse(utf8Decode(fromBase64url(goodBody))) as JsonRecord
 const canonical = (value: JsonRecord): string =>
   new TextDecoder().decode(canonicalJson(value as Record<string, JsonValue>))
+/** So many distinct names, as long as a name can be. */
+const longNames = (count: number): readonly string[] =>
+  Array.from({ length: count }, (_, at) => String(at).padStart(128, 'a'))
 const expected = { permitSpki: key.spki, origin: ORIGIN, audience: fields.resource.id, nowS: NOW_S }
 
 test('round trip, and the members of FORMAT §10.6', () => {
   const permit = parsePermit(good)
   expect(permit).toMatchObject({ ...fields, expS: NOW_S + 30, kid: key.kid })
-  expect(permitPayload(permit)).toEqual(payload)
-  expect(formatPermit(permit.kid, payload, permit.signature)).toBe(good)
+  expect(signPermit(permit.kid, permit, () => permit.signature)).toBe(good)
+  signPermit(key.kid, fields, (input) => {
+    expect(input).toEqual(permit.signingInput)
+    return key.sign(input)
+  })
   expect(verifyPermit(p, good, expected)).toEqual(permit)
   expect(claims).toEqual({
     iss: ORIGIN,
@@ -107,16 +106,27 @@ describe('claims', () => {
     ['nbf', { nbf: 1 }, 'malformed'],
   ])('%s', (_, patch, code) => expect(codeWith(patch)).toBe(code))
 
-  test('permitPayload writes only what parsePermit reads', () => {
-    expect(codeOf(() => permitPayload({ ...fields, action: '*:a' }))).toBe('scope_invalid')
-    expect(codeOf(() => permitPayload({ ...fields, iatS: 0.5 }))).toBe('claim_invalid')
-    expect(codeOf(() => formatPermit('x', payload, new Uint8Array(64)))).toBe('claim_invalid')
-    expect(codeOf(() => formatPermit(key.kid, payload, new Uint8Array(63)))).toBe('malformed')
+  const unasked = (): Uint8Array => {
+    throw new Error('signed what is refused')
+  }
+  test.each([
+    ['action with a wildcard', { action: '*:a' }, 'scope_invalid'],
+    ['half a second', { iatS: 0.5 }, 'claim_invalid'],
+    ['an obligation twice', { obligations: ['a', 'a'] }, 'claim_invalid'],
+    ['a digest of 31 bytes', { actionDigest: new Uint8Array(31) }, 'claim_invalid'],
+    ['no resource id', { resource: { type: 'file', id: '' } }, 'claim_invalid'],
+    ['longer than a permit', { obligations: longNames(128) }, 'too_large'],
+  ])('signPermit makes none that parsePermit refuses: %s', (_, patch, code) => {
+    expect(codeOf(() => signPermit(key.kid, { ...fields, ...patch }, unasked))).toBe(code)
+  })
+
+  test('signPermit refuses another key id, and what is no signature', () => {
+    expect(codeOf(() => signPermit('x', fields, unasked))).toBe('claim_invalid')
+    expect(codeOf(() => signPermit(key.kid, fields, () => new Uint8Array(63)))).toBe('malformed')
   })
 })
 
 describe('form', () => {
-  const [head = '', body = ''] = good.split('.')
   const text = canonical(claims)
   const withHeader = (patch: JsonRecord) => compact(key, canonical(patched(header, patch)), text)
   test.each([
@@ -127,9 +137,9 @@ describe('form', () => {
     ['crit', withHeader({ crit: [] }), 'malformed'],
     ['header not canonical', compact(key, `${canonical(header)} `, text), 'not_canonical'],
     ['payload not canonical', compact(key, canonical(header), `${text}\n`), 'not_canonical'],
-    ['two parts', `${head}.${body}`, 'malformed'],
+    ['two parts', `${goodHead}.${goodBody}`, 'malformed'],
     ['empty', '', 'malformed'],
-    ['short signature', `${head}.${body}.AAAA`, 'malformed'],
+    ['short signature', `${goodHead}.${goodBody}.AAAA`, 'malformed'],
     ['payload no object', compact(key, canonical(header), '[]'), 'claim_invalid'],
     ['too long', `${good}${'A'.repeat(16_384)}`, 'too_large'],
   ])('%s', (_, permit, code) => expect(codeOf(() => parsePermit(permit))).toBe(code))
@@ -171,15 +181,11 @@ describe('verifying', () => {
   })
 
   test('a permit key that is not Ed25519, or no key', () => {
-    const byAgent = formatPermit(
-      agent.kid,
-      payload,
-      agent.sign(permitSigningInput(agent.kid, payload)),
-    )
+    const byAgent = signPermit(agent.kid, fields, agent.sign)
     const call = () => verifyPermit(p, byAgent, { ...expected, permitSpki: agent.spki })
     expect(codeOf(call)).toBe('algorithm_unsupported')
     const permitSpki = Uint8Array.of(1)
-    const byNobody = formatPermit(toBase64url(p.sha256(permitSpki)), payload, new Uint8Array(64))
+    const byNobody = signPermit(toBase64url(p.sha256(permitSpki)), fields, () => new Uint8Array(64))
     expect(codeOf(() => verifyPermit(p, byNobody, { ...expected, permitSpki }))).toBe('key_invalid')
   })
 
@@ -195,7 +201,7 @@ describe('verifying', () => {
   })
 
   test('another signature', () => {
-    const forged = formatPermit(key.kid, payload, other.sign(permitSigningInput(key.kid, payload)))
+    const forged = signPermit(key.kid, fields, other.sign)
     expect(codeOf(() => verifyPermit(p, forged, expected))).toBe('signature_invalid')
   })
 })

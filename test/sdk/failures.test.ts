@@ -10,17 +10,15 @@ import {
   encodeEntry,
   expandReceipts,
   encodeBundle,
-  formatPermit,
   fromBase64url,
   keyId,
   noblePrimitives,
   parsePermit,
+  signPermit,
   parseReceipt,
   parseRange,
-  permitSigningInput,
   receiptSetObject,
   toBase64url,
-  permitPayload,
   utf8Encode,
 } from '@trustwarden/proofs'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
@@ -305,9 +303,8 @@ describe('a service that lies', () => {
     const earlier = await agent.authorize(REQUEST)
     const forger = signerFromPrivateKey(generateKey('EdDSA'))
     const forge = (text: string): string => {
-      const payload = permitPayload(parsePermit(text))
       const kid = keyId(noblePrimitives, forger.spki)
-      return formatPermit(kid, payload, forger.sign(permitSigningInput(kid, payload)))
+      return signPermit(kid, parsePermit(text), forger.sign)
     }
     for (const change of [forge, () => earlier.permit ?? null, () => null]) {
       tamper(EVALUATION, (reply) =>

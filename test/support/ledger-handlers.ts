@@ -123,8 +123,8 @@ function note(script: Script, type: string, lane: 'normal' | 'urgent'): Statemen
         ? { type: 'refuse', code: 'decision_spent', message: 'no longer' }
         : { type: 'same' }
     },
-    answer({ repeated, disclosures, entry }) {
-      return { at: entry.index, repeated, disclosures: [...disclosures] }
+    answer({ repeated, disclosed, entry }) {
+      return { at: entry.index, repeated, disclosed: Object.fromEntries(disclosed) }
     },
   }
 }

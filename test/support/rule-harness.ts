@@ -30,6 +30,7 @@ import { NOTHING_DISCLOSED } from '../../src/ledger/contract.ts'
 import type {
   Incoming,
   PrincipalReader,
+  Registered,
   RegisteredEntry,
   Registration,
   StatementHandler,
@@ -89,7 +90,7 @@ export class RuleLog extends StatementMaker {
   readonly #handlers: ReadonlyMap<string, StatementHandler>
   readonly #shelf: PolicyShelf
   readonly #pinned = new Map<string, Uint8Array>()
-  readonly #disclosed = new Map<number, readonly string[]>()
+  readonly #disclosed = new Map<number, Registered['disclosed']>()
 
   private constructor(options: RuleLogOptions, authority: Authority, ca: Signer) {
     super()
@@ -332,7 +333,7 @@ export class RuleLog extends StatementMaker {
       statement: read,
       contentDigest: contentDigest(nativePrimitives, read),
     }
-    this.#disclosed.set(entry.index, submission.disclosures)
+    this.#disclosed.set(entry.index, submission.disclosed.values)
     for (const index of registration.erases ?? []) this.#disclosed.delete(index)
     for (const pack of submission.pinned) this.#pinned.set(toHex(policyDigest(pack)), pack)
     this.entries.push(registered)
@@ -347,9 +348,9 @@ export class RuleLog extends StatementMaker {
     erases: readonly number[] = [],
   ): Outcome {
     const { entry } = registered
-    const disclosures = this.#disclosed.get(entry.index) ?? []
+    const disclosed = this.#disclosed.get(entry.index) ?? NOTHING_DISCLOSED.values
     try {
-      const answer = handler.answer?.({ ...registered, repeated, disclosures })
+      const answer = handler.answer?.({ ...registered, repeated, disclosed })
       const result = word(entry.outcome.get(0))
       return { type: 'entry', registered, repeated, result, answer, erases }
     } catch (error) {
