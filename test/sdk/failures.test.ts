@@ -176,7 +176,7 @@ describe('the network', () => {
   })
 
   test('no answer at all: service_unreachable after all attempts', async () => {
-    const client = await connect({ timeoutMs: 300, attempts: 2 })
+    const client = await connect({ timeoutMs: 1000, attempts: 2 })
     const quick = await agentOf(client)
     proxy.script = (seen, forward) => (seen.path === EVALUATION ? 'hang' : forward())
     expect(await codeOf(quick.authorize(REQUEST))).toBe('service_unreachable')
