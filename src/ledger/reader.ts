@@ -179,20 +179,24 @@ export class LogReader {
     return this.#guarded(() => this.#database.pinned(digest))
   }
 
-  /** The inclusion proof of entry `index` in the tree of `size`. @throws {ServiceError} `range_invalid` */
+  /** The inclusion proof of entry `index` in the tree of `size`, to be read at once. @throws {ServiceError} `range_invalid` */
   inclusion(index: number, size: number): readonly Hash[] {
     this.#checkRange(isUint(index) && index < size, `index ${index} is not below size ${size}`)
     return this.#proverOf(size).inclusion(index)
   }
 
-  /** The range proof of the entries from `start` to `end` in the tree of `size`. @throws {ServiceError} `range_invalid` */
+  /**
+   * The range proof of the entries from `start` to `end` in the tree of `size`, to be read at once.
+   *
+   * @throws {ServiceError} `range_invalid`
+   */
   range(start: number, end: number, size: number): readonly Hash[] {
     const valid = isUint(start) && isUint(end) && start < end && end <= size
     this.#checkRange(valid, `entries ${start} to ${end} are not a range of size ${size}`)
     return this.#proverOf(size).range(start, end)
   }
 
-  /** The consistency proof from `oldSize` to `newSize`. @throws {ServiceError} `range_invalid` */
+  /** The consistency proof from `oldSize` to `newSize`, to be read at once. @throws {ServiceError} `range_invalid` */
   consistency(oldSize: number, newSize: number): readonly Hash[] {
     this.#checkRange(
       isUint(oldSize) && oldSize <= newSize,

@@ -26,7 +26,8 @@ interface LeafRange {
 
 /**
  * Proves against one tree size. Every node that stands in a proof is kept, so make one for each batch of proofs under one
- * head, and drop it with the batch; or one that keeps none but those of the right edge, 53 at most.
+ * head, and drop it with the batch; or one that keeps none but those of the right edge, 53 at most, and whose proofs are
+ * views of tiles, for whoever reads them at once.
  */
 export class Prover {
   /** The size of the tree that is proven against. */
@@ -41,7 +42,7 @@ export class Prover {
 
   /**
    * @param source - Gives the nodes of a tree of at least `size` leaves.
-   * @param keepsNodes - Whether the nodes of proofs are kept, for others that have them too.
+   * @param keepsNodes - Whether the nodes of proofs are kept, for others that have them too; else they may be views.
    * @throws {MerkleError} `size_out_of_range` unless `size` is from 0 to 2^53 − 1.
    */
   constructor(p: Pick<Primitives, 'sha256'>, size: number, source: NodeSource, keepsNodes = true) {
@@ -163,10 +164,10 @@ export class Prover {
     return root
   }
 
-  /** A node as a copy of its own, made once if it is kept: proofs outlive tiles. */
+  /** A node. One that is kept is a copy of its own, made once: it outlives its tile. */
   private nodeOf(subtree: Subtree): Hash {
     const { height, index } = subtree
-    if (this.nodes === undefined) return ownHash(this.source.node(tilePosition(subtree)))
+    if (this.nodes === undefined) return this.source.node(tilePosition(subtree))
     const ofHeight = (this.nodes[height] ??= new Map())
     let node = ofHeight.get(index)
     if (node === undefined) {

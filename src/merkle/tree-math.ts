@@ -45,9 +45,7 @@ const POWERS: readonly number[] = Array.from({ length: 54 }, (_, height) => 2 **
 
 /** The height of the largest power of two that is at most `count`, from 1 on. */
 function heightBelow(count: number): number {
-  // The logarithm is rounded, so that it may be that of the next power.
-  const height = Math.floor(Math.log2(count))
-  return (POWERS[height] ?? Number.POSITIVE_INFINITY) > count ? height - 1 : height
+  return count < 2 ** 32 ? 31 - Math.clz32(count) : 63 - Math.clz32(count / 2 ** 32)
 }
 
 /** The largest power of two below `size`, for sizes from 2 on (RFC 9162 §2.1.1: k < n ≤ 2k). */
@@ -83,7 +81,7 @@ export function decompose(start: number, end: number): readonly Subtree[] {
 
 /** How many hashes tile level `level` has in a tree of `size` leaves, over all its tiles: floor(size / 256^level). */
 export function levelWidth(size: number, level: number): number {
-  return Math.floor(size / TILE_WIDTH ** level)
+  return Math.floor(size / (POWERS[TILE_HEIGHT * level] ?? Number.POSITIVE_INFINITY))
 }
 
 /** How many tiles of `level` are full in a tree of `size` leaves: also the index of the partial one, if any. */

@@ -12,7 +12,7 @@ test('lets go of what was used longest ago', () => {
       made.push(n)
       return { n }
     })
-  for (const n of [1, 2, 1, 3, 1, 2]) expect(get(n)).toEqual({ n })
+  for (const n of [1, 2, 2, 1, 1, 3, 1, 2]) expect(get(n)).toEqual({ n })
   expect(made).toEqual([1, 2, 3, 2])
 })
 
