@@ -18,7 +18,7 @@ import type { Principal } from '../ledger/contract.ts'
 import { BODY_MEDIA, formatCbor, parseBody, REQUEST_BYTES_MAX, STATEMENT_MEDIA } from './body.ts'
 import { openCredential } from './credential.ts'
 import { bodyOf, type Handle, type Intake, readBody } from './intake.ts'
-import { loggingOptions, logAnswer, noteRefusal, requestIdOf } from './logging.ts'
+import { loggingOptions, logAnswer, logError, noteRefusal, requestIdOf } from './logging.ts'
 import { openapi, pathOf } from './openapi.ts'
 import { createIntake } from './overload.ts'
 import { type Allowed, type Handler, type HttpParts, JsonText } from './parts.ts'
@@ -103,9 +103,10 @@ function authorize(
   parts: HttpParts,
   route: RouteName,
   request: FastifyRequest,
-): Omit<Allowed, 'reply'> {
+  reply: FastifyReply,
+): Allowed {
   // The authority to write is the statement's own signature.
-  if (ROUTES[route].by === 'statement') return { request, access: 'all' }
+  if (ROUTES[route].by === 'statement') return { request, reply, access: 'all' }
   const isOpen = parts.openReads || (parts.openMetrics && route === 'metrics')
   const credential = request.headers.authorization
   if (credential === undefined) {
@@ -115,7 +116,7 @@ function authorize(
         'credential_missing',
         'this route needs a signed request (FORMAT §3.5)',
       )
-    return { request, access }
+    return { request, reply, access }
   }
   const view = parts.log.view()
   const principal = openCredential(
@@ -133,7 +134,7 @@ function authorize(
   const access = accessOf(route, role, isOpen)
   if (access === '-') throw new ServiceError('role_forbidden', roleAdvice(route, role))
   assertInForce(parts, principal)
-  return { request, access, principal }
+  return { request, reply, access, principal }
 }
 
 /** Whether the caller lists CBOR among what it takes. */
@@ -166,6 +167,7 @@ function encoded(request: FastifyRequest, reply: FastifyReply, answer: unknown):
 /** What is done for every request is done without a promise, whose turns of the queue are most of what a read costs. */
 function mount(app: FastifyInstance, parts: HttpParts, name: RouteName, path: string): void {
   const isHealth = HEALTH.has(name)
+  const asked = { route: path, isProbe: PROBES.has(name) }
   app.route({
     method: ROUTES[name].method,
     url: path,
@@ -174,14 +176,15 @@ function mount(app: FastifyInstance, parts: HttpParts, name: RouteName, path: st
       done(stopped === undefined ? undefined : new ServiceError('shutting_down', stopped))
     },
     handler: (request, reply) => {
-      const allowed = { ...authorize(parts, name, request), reply }
-      const encode = (answer: unknown): unknown => encoded(request, reply, answer)
-      const answer = HANDLERS[name](parts, allowed)
-      return answer instanceof Promise ? answer.then(encode) : encode(answer)
+      const answer = HANDLERS[name](parts, authorize(parts, name, request, reply))
+      return answer instanceof Promise
+        ? answer.then((known) => encoded(request, reply, known))
+        : encoded(request, reply, answer)
     },
-    onResponse: (_request, reply, done) => {
+    onResponse: (request, reply, done) => {
       const { statusCode: status, elapsedTime: ms } = reply
       parts.metrics.requests.observe({ route: name, status: String(status) }, ms / 1000)
+      logAnswer(parts, request, reply, asked)
       done()
     },
   })
@@ -216,7 +219,7 @@ function answerError(
 ): FastifyReply {
   const known = asServiceError(error)
   if (isFatal(known)) {
-    request.log.error({ err: known }, 'fatal error')
+    logError(request, known, 'fatal error')
     parts.onFatal(known)
     reply.header('connection', 'close')
     const detail =
@@ -224,7 +227,7 @@ function answerError(
     return sendProblem(parts, request, reply, problem('shutting_down', detail))
   }
   const document = problemOf(known)
-  if (document.code === 'internal') request.log.error({ err: known }, 'unexpected error')
+  if (document.code === 'internal') logError(request, known, 'unexpected error')
   return sendProblem(parts, request, reply, document)
 }
 
@@ -299,7 +302,6 @@ export function buildApp(parts: HttpParts): FastifyInstance {
       answerError(parts, error, request, reply)
     },
   })
-  const probePaths = new Set([...PROBES].map((name) => pathOf(name, parts.logName)))
   readBodies(app)
   app.setErrorHandler((error, request, reply) => answerError(parts, error, request, reply))
   app.setNotFoundHandler((request, reply) =>
@@ -314,8 +316,7 @@ export function buildApp(parts: HttpParts): FastifyInstance {
     done()
   })
   app.addHook('onResponse', (request, reply, done) => {
-    const isProbe = probePaths.has(request.routeOptions.url ?? '')
-    logAnswer(request, reply, isProbe)
+    if (request.is404) logAnswer(parts, request, reply, { route: 'unknown', isProbe: false })
     done()
   })
   for (const name of Object.keys(ROUTES) as RouteName[]) {

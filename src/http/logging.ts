@@ -35,10 +35,13 @@ export function describeError(thrown: unknown, depth: number = CAUSES_MAX): Erro
   }
 }
 
-/** fastify's settings of logging: its own lines per request are off, and no serializer shows a request. */
+/**
+ * fastify's settings of logging: its own lines per request are off, no serializer shows a request, and no request has a
+ * logger of its own, which would be made for each and rarely used: our lines name the request themselves.
+ */
 export function loggingOptions(
   parts: Pick<HttpParts, 'logLevel' | 'logStream'>,
-): Pick<FastifyServerOptions, 'logger' | 'logController'> {
+): Pick<FastifyServerOptions, 'childLoggerFactory' | 'logger' | 'logController'> {
   const { logLevel: level, logStream: stream } = parts
   const nothing = (): Record<string, never> => ({})
   const err = (thrown: unknown): ErrorLine => describeError(thrown)
@@ -47,10 +50,8 @@ export function loggingOptions(
       level === 'silent'
         ? false
         : { level, stream, serializers: { req: nothing, res: nothing, err } },
-    logController: new LogController({
-      disableRequestLogging: true,
-      requestIdLogLabel: 'request_id',
-    }),
+    logController: new LogController({ disableRequestLogging: true }),
+    childLoggerFactory: (logger) => logger,
   }
 }
 
@@ -77,18 +78,34 @@ export function noteRefusal(
   metrics.refusals.inc({ code })
 }
 
-/**
- * Writes the one line of a request: the pattern of its route and never its URL, which names agents and events.
- *
- * @param isProbe - Whether it only asks how the service is: those come every few seconds.
- */
-export function logAnswer(request: FastifyRequest, reply: FastifyReply, isProbe: boolean): void {
-  const code = refusedWith.get(request)
+/** Writes what went wrong with a request. */
+export function logError(request: FastifyRequest, error: unknown, message: string): void {
+  request.log.error({ request_id: request.id, err: error }, message)
+}
+
+/** What was asked, as the log says it. */
+export interface Asked {
+  /** The pattern of the route and never the URL, which names agents and events. */
+  readonly route: string
+  /** Whether it only asks how the service is: those come every few seconds. */
+  readonly isProbe: boolean
+}
+
+/** Writes the one line of a request. */
+export function logAnswer(
+  { logLevel }: Pick<HttpParts, 'logLevel'>,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { route, isProbe }: Asked,
+): void {
+  // A line that is not written is not put together either.
+  if (logLevel !== 'debug' && (logLevel !== 'info' || isProbe)) return
   const line = {
+    request_id: request.id,
     method: request.method,
-    route: request.routeOptions.url ?? 'unknown',
+    route,
     status: reply.statusCode,
-    ...(code === undefined ? {} : { code }),
+    code: refusedWith.get(request),
     ms: Math.round(reply.elapsedTime * 1000) / 1000,
     bytes_in: bytesOf(request.headers['content-length']),
     bytes_out: bytesOf(reply.getHeader('content-length')),

@@ -185,8 +185,12 @@ const padded = Buffer.alloc(PADDED_HASH * 104)
 
 /** Hashes in base64url, by one call of the platform, which costs as much for one as for all. */
 function hashes(path: readonly Uint8Array[]): readonly string[] {
-  for (const [at, hash] of path.entries()) padded.set(hash, at * PADDED_HASH)
-  const digits = padded.toString('base64url', 0, path.length * PADDED_HASH)
+  let end = 0
+  for (const hash of path) {
+    padded.set(hash, end)
+    end += PADDED_HASH
+  }
+  const digits = padded.toString('base64url', 0, end)
   return path.map((_, at) => digits.slice(at * PADDED_DIGITS, (at + 1) * PADDED_DIGITS - 1))
 }
 

@@ -14,7 +14,7 @@ import type { SubmitResult } from '../ledger/submissions.ts'
 import { type BodyValue, readStatements, readSubmitted, type Submitted } from './body.ts'
 import { bodyOf as arrivedBody } from './intake.ts'
 import { lineageOf } from './lineage.ts'
-import { noteRefusal } from './logging.ts'
+import { logError, noteRefusal } from './logging.ts'
 import { outcomeWord } from './outcome.ts'
 import type { Allowed, HttpParts } from './parts.ts'
 import { problemOf } from './problem.ts'
@@ -101,7 +101,7 @@ async function oneOfMany(
   } catch (error) {
     // Where nobody knows what became of a statement there is no result: the whole request is to be repeated.
     if (!(error instanceof ServiceError) || error.code === 'outcome_unknown') throw error
-    if (error.code === 'internal') request.log.error({ err: error }, 'unexpected error')
+    if (error.code === 'internal') logError(request, error, 'unexpected error')
     const problem = problemOf(error)
     parts.metrics.refusals.inc({ code: problem.code })
     return { problem: asJson(problem) }
