@@ -1,7 +1,7 @@
 /**
  * @module The HTTP application: routes from the table, strict bodies, problem documents. No storage, no listening.
  */
-import { createServer, type IncomingMessage, type Server } from 'node:http'
+import { createServer, type Server } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import {
@@ -15,7 +15,14 @@ import type { JsonValue } from '@trustwarden/proofs'
 import { nativePrimitives } from '../crypto.ts'
 import { ServiceError } from '../errors.ts'
 import type { Principal } from '../ledger/contract.ts'
-import { BODY_MEDIA, formatCbor, parseBody, REQUEST_BYTES_MAX, STATEMENT_MEDIA } from './body.ts'
+import {
+  BODY_MEDIA,
+  type BodyValue,
+  formatCbor,
+  parseBody,
+  REQUEST_BYTES_MAX,
+  STATEMENT_MEDIA,
+} from './body.ts'
 import { openCredential } from './credential.ts'
 import { bodyOf, type Handle, type Intake, readBody } from './intake.ts'
 import { loggingOptions, logAnswer, logError, noteRefusal, requestIdOf } from './logging.ts'
@@ -255,13 +262,21 @@ function refuseBytes(parts: HttpParts, error: NodeJS.ErrnoException, socket: Soc
 function readBodies(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
   for (const media of [...BODY_MEDIA, ...STATEMENT_MEDIA])
-    app.addContentTypeParser(media, async (request: FastifyRequest, payload: IncomingMessage) => {
+    app.addContentTypeParser(media, (request, payload, done) => {
       const body = bodyOf(request.raw)
-      const bytes = body === undefined ? await readBody(payload) : body.bytes
-      if (bytes === undefined)
-        throw new ServiceError('request_too_large', `body is over ${REQUEST_BYTES_MAX} bytes`)
-      return parseBody(bytes, media)
+      // What the intake read is parsed without a promise.
+      if (body !== undefined) done(null, parseWhole(body.bytes, media))
+      else
+        readBody(payload)
+          .then((bytes) => parseWhole(bytes, media))
+          .then((value) => done(null, value), done)
     })
+}
+
+function parseWhole(bytes: Uint8Array | undefined, media: string): BodyValue {
+  if (bytes === undefined)
+    throw new ServiceError('request_too_large', `body is over ${REQUEST_BYTES_MAX} bytes`)
+  return parseBody(bytes, media)
 }
 
 /** How long a handshake may take, ms: who opens connections and says nothing holds them no longer. */
