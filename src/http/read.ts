@@ -32,8 +32,8 @@ function integerOf(value: unknown, field: string): number {
   return number
 }
 
-function inRange(condition: boolean, message: string): void {
-  if (!condition) throw new ServiceError('range_invalid', message)
+function inRange(condition: boolean, message: () => string): void {
+  if (!condition) throw new ServiceError('range_invalid', message())
 }
 
 /** `GET /.well-known/trustwarden`. */
@@ -209,8 +209,11 @@ export function inclusion(parts: HttpParts, { request }: Allowed): JsonText {
   const query = request.query as Readonly<Record<string, unknown>>
   const index = integerOf(query['index'], 'index')
   const size = integerOf(query['size'], 'size')
-  inRange(size <= parts.log.head().size, `size is ${size}, the log holds ${parts.log.head().size}`)
-  inRange(index < size, `index is ${index}, the tree has ${size}`)
+  inRange(
+    size <= parts.log.head().size,
+    () => `size is ${size}, the log holds ${parts.log.head().size}`,
+  )
+  inRange(index < size, () => `index is ${index}, the tree has ${size}`)
   return proof({ index, size }, parts.log.reader.inclusion(index, size))
 }
 
@@ -219,8 +222,8 @@ export function consistency(parts: HttpParts, { request }: Allowed): JsonText {
   const query = request.query as Readonly<Record<string, unknown>>
   const from = integerOf(query['from'], 'from')
   const to = integerOf(query['to'], 'to')
-  inRange(to <= parts.log.head().size, `to is ${to}, the log holds ${parts.log.head().size}`)
-  inRange(from >= 1 && from <= to, `from is ${from}, 1 to ${to} is needed`)
+  inRange(to <= parts.log.head().size, () => `to is ${to}, the log holds ${parts.log.head().size}`)
+  inRange(from >= 1 && from <= to, () => `from is ${from}, 1 to ${to} is needed`)
   return proof({ from, to }, parts.log.reader.consistency(from, to))
 }
 
@@ -265,9 +268,12 @@ export function range(parts: HttpParts, { request }: Allowed): JsonText {
   const start = integerOf(query['start'], 'start')
   const end = integerOf(query['end'], 'end')
   const size = integerOf(query['size'], 'size')
-  inRange(size <= parts.log.head().size, `size is ${size}, the log holds ${parts.log.head().size}`)
-  inRange(end <= size, `end is ${end}, the tree has ${size}`)
-  inRange(start < end, `start is ${start}, below the end ${end} is needed`)
+  inRange(
+    size <= parts.log.head().size,
+    () => `size is ${size}, the log holds ${parts.log.head().size}`,
+  )
+  inRange(end <= size, () => `end is ${end}, the tree has ${size}`)
+  inRange(start < end, () => `start is ${start}, below the end ${end} is needed`)
   return proof({ start, end, size }, parts.log.reader.range(start, end, size))
 }
 

@@ -181,7 +181,10 @@ export class LogReader {
 
   /** The inclusion proof of entry `index` in the tree of `size`, to be read at once. @throws {ServiceError} `range_invalid` */
   inclusion(index: number, size: number): readonly Hash[] {
-    this.#checkRange(isUint(index) && index < size, `index ${index} is not below size ${size}`)
+    this.#checkRange(
+      isUint(index) && index < size,
+      () => `index ${index} is not below size ${size}`,
+    )
     return this.#proverOf(size).inclusion(index)
   }
 
@@ -192,7 +195,7 @@ export class LogReader {
    */
   range(start: number, end: number, size: number): readonly Hash[] {
     const valid = isUint(start) && isUint(end) && start < end && end <= size
-    this.#checkRange(valid, `entries ${start} to ${end} are not a range of size ${size}`)
+    this.#checkRange(valid, () => `entries ${start} to ${end} are not a range of size ${size}`)
     return this.#proverOf(size).range(start, end)
   }
 
@@ -200,7 +203,7 @@ export class LogReader {
   consistency(oldSize: number, newSize: number): readonly Hash[] {
     this.#checkRange(
       isUint(oldSize) && oldSize <= newSize,
-      `old size ${oldSize} is not from 0 to ${newSize}`,
+      () => `old size ${oldSize} is not from 0 to ${newSize}`,
     )
     return this.#proverOf(newSize).consistency(oldSize)
   }
@@ -258,7 +261,7 @@ export class LogReader {
   ): Receipt {
     this.#checkRange(
       isUint(index) && index < head.size,
-      `index ${index} is not below size ${head.size}`,
+      () => `index ${index} is not below size ${head.size}`,
     )
     const path = prover.inclusion(index)
     const entry = this.#entries.get(index, () => undefined)?.bytes ?? this.entryBytes(index)
@@ -278,7 +281,7 @@ export class LogReader {
   #newProver(size: number, keepsNodes: boolean): Prover {
     this.#checkRange(
       isUint(size) && size <= this.head().size,
-      `size ${size} is not from 0 to ${this.head().size}`,
+      () => `size ${size} is not from 0 to ${this.head().size}`,
     )
     return new Prover(nativePrimitives, size, this.#nodes, keepsNodes)
   }
@@ -308,8 +311,8 @@ export class LogReader {
     }
   }
 
-  #checkRange(condition: boolean, message: string): void {
-    if (!condition) throw new ServiceError('range_invalid', message)
+  #checkRange(condition: boolean, message: () => string): void {
+    if (!condition) throw new ServiceError('range_invalid', message())
   }
 }
 
