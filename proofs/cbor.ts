@@ -3,7 +3,16 @@
  * strings, arrays, maps with text or unsigned keys, false, true, null. Floats, tags, undefined, other simple values and
  * indefinite lengths do not exist here, so every value has one encoding and every encoding one value.
  */
-import { compareBytes, copyBytes, readUint, utf8Decode, utf8Encode } from './bytes.ts'
+import { compareBytes, copyBytes, utf8Decode, utf8Encode } from './bytes.ts'
+import {
+  CBOR_MAJOR,
+  type CborReader,
+  passString,
+  passStringOf,
+  readArgument,
+  readInitial,
+  simpleOf,
+} from './cbor-reader.ts'
 import { check, ProofError } from './errors.ts'
 
 /** A map, in any order; its encoding is sorted. Keys are text or unsigned safe integers. */
@@ -35,14 +44,6 @@ export const CBOR_DEPTH_MAX = 16
 const BYTES_MAX = 1_048_576
 const ITEMS_MAX = 65_536
 
-const UNSIGNED = 0
-const NEGATIVE = 1
-const BYTES = 2
-const TEXT = 3
-const ARRAY = 4
-const MAP = 5
-const SIMPLE = 7
-
 /**
  * Encodes a value in its one deterministic form: shortest heads, map keys in the bytewise order of their encodings.
  *
@@ -67,7 +68,7 @@ export function encodeCbor(value: CborValue, maxDepth: number = CBOR_DEPTH_MAX):
 export function decodeCbor(bytes: Uint8Array, limits: CborLimits = {}): CborValue {
   const { maxBytes = BYTES_MAX, maxDepth = CBOR_DEPTH_MAX, maxItems = ITEMS_MAX } = limits
   check(bytes.length <= maxBytes, 'too_large', `cbor: ${bytes.length} bytes, at most ${maxBytes}`)
-  const reader: Reader = { bytes, at: 0, items: maxItems }
+  const reader: CborReader = { bytes, at: 0, items: maxItems }
   const value = readValue(reader, maxDepth)
   check(reader.at === bytes.length, 'malformed', 'cbor: bytes after the value')
   return value
@@ -84,11 +85,9 @@ export function cborBytesAt(
   start: number,
   field: string,
 ): { readonly view: Uint8Array; readonly end: number } {
-  const reader: Reader = { bytes, at: start, items: 1 }
-  const initial = readInitial(reader)
-  if (initial >> 5 !== BYTES) throw new ProofError('malformed', `${field}: not a byte string`)
-  const end = endOfString(reader, readArgument(reader, initial & 31))
-  return { view: bytes.subarray(reader.at, end), end }
+  const reader: CborReader = { bytes, at: start, items: 1 }
+  const begin = passStringOf(reader, CBOR_MAJOR.bytes, field)
+  return { view: bytes.subarray(begin, reader.at), end: reader.at }
 }
 
 /**
@@ -101,7 +100,7 @@ export function cborValueAt(
   bytes: Uint8Array,
   start: number,
 ): { readonly value: CborValue; readonly end: number } {
-  const reader: Reader = { bytes, at: start, items: ITEMS_MAX }
+  const reader: CborReader = { bytes, at: start, items: ITEMS_MAX }
   const value = readValue(reader, CBOR_DEPTH_MAX)
   return { value, end: reader.at }
 }
@@ -173,13 +172,6 @@ export function requireKeys(
       throw new ProofError('malformed', `${field}: unknown key`)
     }
   }
-}
-
-/** `at` and `items` (how many more may follow) change as the input is read. */
-interface Reader {
-  readonly bytes: Uint8Array
-  at: number
-  items: number
 }
 
 // Array.isArray does not narrow a union that holds a readonly array.
@@ -267,11 +259,11 @@ function writeValue(output: Output, value: CborValue, depth: number): void {
   else if (value === true) output.byte(0xf5)
   else if (typeof value === 'number') writeInteger(output, value)
   else if (typeof value === 'string') writeText(output, value)
-  else if (value instanceof Uint8Array) writeString(output, BYTES, value)
+  else if (value instanceof Uint8Array) writeString(output, CBOR_MAJOR.bytes, value)
   else {
     check(depth > 0, 'too_large', 'cbor: arrays and maps are nested too deeply')
     if (isArray(value)) {
-      writeHead(output, ARRAY, value.length)
+      writeHead(output, CBOR_MAJOR.array, value.length)
       for (const item of value) writeValue(output, item, depth - 1)
     } else writeMap(output, value, depth - 1)
   }
@@ -280,8 +272,8 @@ function writeValue(output: Output, value: CborValue, depth: number): void {
 function writeInteger(output: Output, value: number): void {
   const permitted = Number.isSafeInteger(value) && !Object.is(value, -0)
   check(permitted, 'malformed', 'cbor: a number that is not a safe integer')
-  if (value >= 0) writeHead(output, UNSIGNED, value)
-  else writeHead(output, NEGATIVE, -1 - value)
+  if (value >= 0) writeHead(output, CBOR_MAJOR.unsigned, value)
+  else writeHead(output, CBOR_MAJOR.negative, -1 - value)
 }
 
 function writeString(output: Output, major: number, bytes: Uint8Array): void {
@@ -291,15 +283,15 @@ function writeString(output: Output, major: number, bytes: Uint8Array): void {
 
 function writeText(output: Output, text: string): void {
   const start = output.length
-  writeHead(output, TEXT, text.length)
+  writeHead(output, CBOR_MAJOR.text, text.length)
   if (output.ascii(text)) return
   output.rewind(start)
-  writeString(output, TEXT, utf8Encode(text))
+  writeString(output, CBOR_MAJOR.text, utf8Encode(text))
 }
 
 function writeMap(output: Output, map: CborMap, depth: number): void {
   check(map instanceof Map, 'malformed', 'cbor: a value that has no encoding')
-  writeHead(output, MAP, map.size)
+  writeHead(output, CBOR_MAJOR.map, map.size)
   for (const [key, value] of inOrder(map)) {
     writeKey(output, key)
     writeValue(output, value, depth)
@@ -343,76 +335,39 @@ function writeHead(output: Output, major: number, argument: number): void {
   output.uint(argument, 2 ** power)
 }
 
-function readValue(reader: Reader, depth: number): CborValue {
+function readValue(reader: CborReader, depth: number): CborValue {
   const initial = readInitial(reader)
   const major = initial >> 5
-  if (major >= 6) return readSimple(major, initial & 31)
-  const argument = readArgument(reader, initial & 31)
-  if (major === UNSIGNED) return argument
-  if (major === NEGATIVE) {
+  if (major > CBOR_MAJOR.map) return simpleOf(initial)
+  const argument = readArgument(reader, initial)
+  if (major === CBOR_MAJOR.unsigned) return argument
+  if (major === CBOR_MAJOR.negative) {
     if (argument === Number.MAX_SAFE_INTEGER) {
       throw new ProofError('too_large', 'cbor: a negative integer below −(2^53−1)')
     }
     return -1 - argument
   }
-  if (major === BYTES) return readString(reader, argument)
-  if (major === TEXT) return utf8Decode(readString(reader, argument), 'cbor text')
+  if (major === CBOR_MAJOR.bytes) return readString(reader, argument)
+  if (major === CBOR_MAJOR.text) return utf8Decode(readString(reader, argument), 'cbor text')
   check(depth > 0, 'too_large', 'cbor: arrays and maps are nested too deeply')
   // Nothing is allocated for a count alone: each item has to be there.
-  return major === ARRAY
+  return major === CBOR_MAJOR.array
     ? readArray(reader, argument, depth - 1)
     : readMap(reader, argument, depth - 1)
 }
 
-function readInitial(reader: Reader): number {
-  if (reader.items === 0) throw new ProofError('too_large', 'cbor: too many data items')
-  reader.items -= 1
-  const initial = readUint(reader.bytes, reader.at, 1)
-  reader.at += 1
-  return initial
-}
-
-function readSimple(major: number, info: number): null | boolean {
-  if (major === SIMPLE && info === 20) return false
-  if (major === SIMPLE && info === 21) return true
-  if (major === SIMPLE && info === 22) return null
-  throw new ProofError('malformed', 'cbor: tags, floats and other simple values are not permitted')
-}
-
-function readArgument(reader: Reader, info: number): number {
-  if (info < 24) return info
-  if (info === 31) throw new ProofError('not_canonical', 'cbor: indefinite length')
-  if (info > 27) throw new ProofError('malformed', 'cbor: reserved additional information')
-  const length = 2 ** (info - 24)
-  const argument = readUint(reader.bytes, reader.at, length)
-  reader.at += length
-  // What a head of half the length could have said; the shortest of these has 24 values in the initial byte.
-  const shorter = length === 1 ? 24 : 256 ** (length / 2)
-  if (argument < shorter)
-    throw new ProofError('not_canonical', 'cbor: the head is not the shortest')
-  return argument
-}
-
-function readString(reader: Reader, length: number): Uint8Array {
-  const start = reader.at
-  reader.at = endOfString(reader, length)
+function readString(reader: CborReader, length: number): Uint8Array {
+  const start = passString(reader, length)
   return copyBytes(reader.bytes, start, reader.at)
 }
 
-function endOfString(reader: Reader, length: number): number {
-  if (length > reader.bytes.length - reader.at) {
-    throw new ProofError('malformed', 'cbor: the bytes end inside a string')
-  }
-  return reader.at + length
-}
-
-function readArray(reader: Reader, count: number, depth: number): readonly CborValue[] {
+function readArray(reader: CborReader, count: number, depth: number): readonly CborValue[] {
   const items: CborValue[] = []
   while (items.length < count) items.push(readValue(reader, depth))
   return items
 }
 
-function readMap(reader: Reader, count: number, depth: number): CborMap {
+function readMap(reader: CborReader, count: number, depth: number): CborMap {
   const map = new Map<string | number, CborValue>()
   let previous: Uint8Array = new Uint8Array()
   while (map.size < count) {
@@ -428,12 +383,12 @@ function readMap(reader: Reader, count: number, depth: number): CborMap {
   return map
 }
 
-function readKey(reader: Reader): string | number {
+function readKey(reader: CborReader): string | number {
   const initial = readInitial(reader)
   const major = initial >> 5
-  if (major === UNSIGNED) return readArgument(reader, initial & 31)
-  if (major === TEXT) {
-    return utf8Decode(readString(reader, readArgument(reader, initial & 31)), 'cbor text')
+  if (major === CBOR_MAJOR.unsigned) return readArgument(reader, initial)
+  if (major === CBOR_MAJOR.text) {
+    return utf8Decode(readString(reader, readArgument(reader, initial)), 'cbor text')
   }
   throw new ProofError('malformed', 'cbor: a map key that is neither text nor an unsigned integer')
 }

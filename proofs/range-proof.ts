@@ -69,10 +69,22 @@ export class RangeFold {
    * @throws {ProofError} `malformed` for a hash that is not 32 bytes, or a leaf beyond 2^53−1
    */
   append(leafHash: Hash): void {
-    checkHash(leafHash, 'leafHash')
-    let last: Complete = { start: this.#end, count: 1, hash: leafHash }
-    checkInteger(this.#end + 1, 'end')
-    this.#end += 1
+    this.appendSubtree(leafHash, 1)
+  }
+
+  /**
+   * Takes in the next `count` leaves, by the root of the complete subtree that they are.
+   *
+   * @throws {ProofError} `malformed` for a count that is no power of two, or leaves that are no subtree of the tree,
+   *   which begins at a multiple of it; else as `append`
+   */
+  appendSubtree(hash: Hash, count: number): void {
+    checkHash(hash, 'leafHash')
+    checkInteger(this.#end + count, 'end')
+    const isNode = Number.isInteger(Math.log2(count)) && this.#end % count === 0
+    check(isNode, 'malformed', 'range: leaves that are no complete subtree')
+    let last: Complete = { start: this.#end, count, hash }
+    this.#end += count
     for (;;) {
       const before = this.#subtrees.at(-1)
       // Two of one size are siblings where the left one begins at a multiple of both together.

@@ -27,6 +27,7 @@ import { RangeSigners } from './audit-signers.ts'
 import { TileComparison } from './audit-tiles.ts'
 import type { ReadTile } from './audit-tiles.ts'
 import { ChainEnds } from './chain-ends.ts'
+import type { LinkedEntry } from './chain-ends.ts'
 import { chainsFold, nextLink } from './chains.ts'
 import type { Fold, PrincipalReader, RegisteredEntry, StatementHandler } from './contract.ts'
 import { dedupFold, findEvent } from './dedup.ts'
@@ -154,7 +155,7 @@ class EntriesAuditor {
     this.#builder = new FoldBuilder(scratch, origin, foldSpecs(folds), () => undefined)
     this.#pending = new PendingSignatures(options.verifier ?? inlineVerifier)
     this.#fold = new RangeFold(nativePrimitives, from)
-    this.#tiles = new TileComparison(size, source.readTile)
+    this.#tiles = new TileComparison(size, source.readTile, this.#fold)
     this.#ends = new ChainEnds(from, scratch)
   }
 
@@ -243,28 +244,38 @@ class EntriesAuditor {
     const known = first > 0 || Buffer.compare(hashes[0] ?? genesisHash, genesisHash) === 0
     differ(known, 'genesis', 'not the genesis of the trust anchor', 0)
     await this.#tiles.take(0, first, hashes)
-    for (const hash of hashes) this.#fold.append(hash)
     return hashes
   }
 
   /** Times and links of entries that are not read further. */
   async #checkFrames({ first, entries }: Part, hashes: readonly Hash[]): Promise<void> {
-    for (const [at, bytes] of entries.entries()) {
-      const index = first + at
-      const hash = hashes[at] ?? this.#options.genesisHash
-      const frame = inEntry(index, () => readFrame(bytes))
-      differ(frame.index === index, 'entry', `it says that it is entry ${frame.index}`, index)
-      differ(frame.timeMs >= this.#latestMs, 'time', 'ledger time goes back', index)
-      this.#latestMs = frame.timeMs
-      for (const link of frame.links) {
-        if (this.#ends.follow(link, index, hash)) continue
-        const subject = Buffer.from(link.subject, 'latin1').toString()
-        throw new Difference('chain', `the link of ${subject} does not follow`, index)
-      }
-      this.#entries++
-      this.#unverified++
+    let index = first
+    for (const bytes of entries) {
+      this.#checkFrame({
+        bytes,
+        index,
+        leafHash: hashes[index - first] ?? this.#options.genesisHash,
+      })
+      index++
     }
     await this.#ends.spill()
+  }
+
+  #checkFrame(entry: LinkedEntry): void {
+    const { bytes, index } = entry
+    const frame = inEntry(index, () => readFrame(bytes))
+    // What is to be said is made only for what differs: every entry comes by here.
+    if (frame.index !== index)
+      throw new Difference('entry', `it says that it is entry ${frame.index}`, index)
+    differ(frame.timeMs >= this.#latestMs, 'time', 'ledger time goes back', index)
+    this.#latestMs = frame.timeMs
+    for (const link of frame.links) {
+      if (this.#ends.follow(link, entry)) continue
+      const subject = Buffer.from(link.subject, 'latin1').toString()
+      throw new Difference('chain', `the link of ${subject} does not follow`, index)
+    }
+    this.#entries++
+    this.#unverified++
   }
 
   async #checkEntry(

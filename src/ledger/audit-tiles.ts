@@ -1,8 +1,9 @@
 /**
- * @module Compares the tiles of a log with the leaf hashes of a range of its entries, level by level, as they come. What
- * a tile holds beside the range is left alone; a tile above level 0 is compared where all below it lies in the range.
+ * @module Compares the tiles of a log with the leaf hashes of a range of its entries, level by level, as they come, and folds
+ * them towards the root. What a tile holds beside the range is left alone; a tile above level 0 is compared where all below
+ * it lies in the range.
  */
-import type { Hash } from '@trustwarden/proofs'
+import type { Hash, RangeFold } from '@trustwarden/proofs'
 import { nativePrimitives } from '../crypto.ts'
 import { hashAt, tileRows, topOf } from '../merkle/tiles.ts'
 import { HASH_LENGTH, TILE_WIDTH, tileWidth } from '../merkle/tree-math.ts'
@@ -22,13 +23,18 @@ interface Slice {
 export class TileComparison {
   readonly #size: number
   readonly #readTile: ReadTile
+  readonly #fold: RangeFold
   readonly #levels: (Slice | undefined)[] = []
   #compared = 0
 
-  /** @param size - Of the tree whose tiles are read. */
-  constructor(size: number, readTile: ReadTile) {
+  /**
+   * @param size - Of the tree whose tiles are read.
+   * @param fold - Of the range: given each leaf once its tile is compared.
+   */
+  constructor(size: number, readTile: ReadTile, fold: RangeFold) {
     this.#size = size
     this.#readTile = readTile
+    this.#fold = fold
   }
 
   /** Tiles that were compared so far, in part or whole. */
@@ -37,35 +43,42 @@ export class TileComparison {
   }
 
   /**
-   * Takes the next hashes of `level`, the first of which is its `position`-th.
+   * Takes the next hashes of `level`, the first of which is its `position`-th. They are all of one tile.
    *
    * @throws {Difference} `tile`
    */
   async take(level: number, position: number, hashes: readonly Hash[]): Promise<void> {
-    for (const [at, hash] of hashes.entries()) {
-      const place = position + at
-      const tile = Math.floor(place / TILE_WIDTH)
-      const first = place - tile * TILE_WIDTH
-      const slice = this.#levels[level] ?? { tile, first, hashes: [] }
-      slice.hashes.push(hash)
-      this.#levels[level] = slice
-      if ((place + 1) % TILE_WIDTH === 0) await this.#close(level, slice)
-    }
+    const tile = Math.floor(position / TILE_WIDTH)
+    const slice = this.#levels[level] ?? { tile, first: position - tile * TILE_WIDTH, hashes: [] }
+    this.#levels[level] = slice
+    slice.hashes.push(...hashes)
+    if (slice.first + slice.hashes.length === TILE_WIDTH) await this.#close(level, slice)
   }
 
   /** Compares what is left: the tiles in which the range ends. @throws {Difference} `tile` */
   async finish(): Promise<void> {
     for (let level = 0; level < this.#levels.length; level++) {
       const slice = this.#levels[level]
-      if (slice !== undefined) await this.#compare(level, slice)
+      if (slice === undefined) continue
+      await this.#compare(level, slice)
+      if (level === 0) this.#foldLeaves(slice)
     }
   }
 
   async #close(level: number, slice: Slice): Promise<void> {
     this.#levels[level] = undefined
     const bytes = await this.#compare(level, slice)
-    if (slice.first > 0) return
-    await this.take(level + 1, slice.tile, [topOf(tileRows(nativePrimitives, bytes)).slice()])
+    if (slice.first > 0) {
+      if (level === 0) this.#foldLeaves(slice)
+      return
+    }
+    const top = topOf(tileRows(nativePrimitives, bytes)).slice()
+    if (level === 0) this.#fold.appendSubtree(top, TILE_WIDTH)
+    await this.take(level + 1, slice.tile, [top])
+  }
+
+  #foldLeaves({ hashes }: Slice): void {
+    for (const hash of hashes) this.#fold.append(hash)
   }
 
   async #compare(level: number, { tile, first, hashes }: Slice): Promise<Uint8Array> {

@@ -10,6 +10,13 @@ import { join, u64At, u64Bytes } from './layout.ts'
 /** Chains kept in memory, some 20 MiB. */
 const CHAINS_MAX = 65_536
 
+/** An entry that has links. */
+export interface LinkedEntry {
+  readonly index: number
+  readonly bytes: Uint8Array
+  readonly leafHash: Hash
+}
+
 interface End {
   seq: number
   index: number
@@ -34,9 +41,8 @@ export class ChainEnds {
     this.#max = max
   }
 
-  /** Whether a link of entry `index` goes on where its chain ended, which it does from then on. */
-  follow(link: LinkFrame, index: number, leafHash: Hash): boolean {
-    const { subject, seq, previous } = link
+  /** Whether a link of `entry` goes on where its chain ended, which it does from then on. */
+  follow({ subject, seq, previous }: LinkFrame, { index, bytes, leafHash }: LinkedEntry): boolean {
     const end = this.#ends.get(subject) ?? this.#read(subject)
     if (end === undefined) {
       this.#ends.set(subject, { seq, index, leafHash })
@@ -47,7 +53,7 @@ export class ChainEnds {
       previous !== null &&
       previous.index === end.index &&
       seq === end.seq + 1 &&
-      Buffer.compare(previous.leafHash, end.leafHash) === 0
+      hasAt(bytes, previous.hashAt, end.leafHash)
     end.seq = seq
     end.index = index
     end.leafHash = leafHash
@@ -76,6 +82,12 @@ export class ChainEnds {
     this.#ends.set(subject, end)
     return end
   }
+}
+
+/** Whether `bytes` hold `hash` from `at` on. */
+function hasAt(bytes: Uint8Array, at: number, hash: Uint8Array): boolean {
+  for (let n = 0; n < hash.length; n++) if (bytes[at + n] !== hash[n]) return false
+  return true
 }
 
 function keyOf(subject: string): Uint8Array {

@@ -231,7 +231,7 @@ class Search {
   #since = performance.now()
 
   constructor(erasedKeys: readonly Uint8Array[], values: readonly Uint8Array[]) {
-    this.#wanted = new Set(erasedKeys.map(latin1))
+    this.#wanted = new Set(erasedKeys.map((part) => latin1(part)))
     this.#keys = erasedKeys
     this.#values = values.filter(({ length }) => length > 0)
   }

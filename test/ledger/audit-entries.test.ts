@@ -298,9 +298,13 @@ describe('hashes alone', () => {
       const { index, timeMs, links } = decodeEntry(bytes)
       const frame = readFrame(bytes)
       expect([frame.index, frame.timeMs]).toEqual([index, timeMs])
-      expect(frame.links).toEqual(
-        links.map(({ subject, seq, previous }) => ({ subject, seq, previous })),
-      )
+      const read = frame.links.map(({ previous, ...link }) => {
+        if (previous === null) return { ...link, previous }
+        const { index: before, hashAt } = previous
+        const leafHash = bytes.slice(hashAt, hashAt + 32)
+        return { ...link, previous: { index: before, leafHash } }
+      })
+      expect(read).toEqual(links.map(({ subject, seq, previous }) => ({ subject, seq, previous })))
     }
     const refused = expect.objectContaining({ code: 'entry_invalid' })
     const whole = entries[matched] ?? new Uint8Array(0)
@@ -342,20 +346,28 @@ describe('hashes alone', () => {
   it('keeps chains beside that do not fit in memory, and holds links against them', async () => {
     const ends = new ChainEnds(0, new MemoryStore(), 10)
     const hashOf = (index: number): Uint8Array => new Uint8Array(32).fill(index % 251)
-    const link = (index: number, chain: number, before: number | null) => ({
-      subject: `inst:${chain}`,
-      seq: Math.floor(index / 40),
-      previous: before === null ? null : { index: before, leafHash: hashOf(before) },
-    })
+    const follow = (index: number, chain: number, before: number | null, skipped = 0): boolean =>
+      ends.follow(
+        {
+          subject: `inst:${chain}`,
+          seq: Math.floor(index / 40) + skipped,
+          previous: before === null ? null : { index: before, hashAt: 3 },
+        },
+        {
+          index,
+          bytes: Uint8Array.of(1, 2, 3, ...hashOf(before ?? 0)),
+          leafHash: hashOf(index),
+        },
+      )
     for (let index = 0; index < 400; index++) {
       const before = index < 40 ? null : index - 40
-      expect(ends.follow(link(index, index % 40, before), index, hashOf(index))).toBe(true)
+      expect(follow(index, index % 40, before)).toBe(true)
       await ends.spill()
     }
-    expect(ends.follow(link(400, 0, 320), 400, hashOf(400))).toBe(false)
-    expect(ends.follow({ ...link(401, 1, 361), seq: 9 }, 401, hashOf(401))).toBe(false)
-    expect(ends.follow(link(402, 2, null), 402, hashOf(402))).toBe(false)
-    expect(ends.follow(link(403, 99, null), 403, hashOf(403))).toBe(false)
+    expect(follow(400, 0, 320)).toBe(false)
+    expect(follow(401, 1, 361, -1)).toBe(false)
+    expect(follow(402, 2, null)).toBe(false)
+    expect(follow(403, 99, null)).toBe(false)
   })
 })
 

@@ -20,6 +20,7 @@ import {
   encodeCbor,
   requireKeys,
 } from '../../proofs/cbor.ts'
+import { CBOR_MAJOR, passStringOf, readHead, skipCbor } from '../../proofs/cbor-reader.ts'
 import { codeOf } from '../support/proof-code.ts'
 
 const upTo25 = Array.from({ length: 25 }, (_, at) => at + 1)
@@ -304,4 +305,62 @@ test('any number of parts is encoded: no value overflows the stack', () => {
   const items = Array.from({ length: 300_000 }, (_, at) => at)
   const bytes = encodeCbor(items)
   expect(decodeCbor(bytes, { maxBytes: 4_194_304, maxItems: 400_000 })).toEqual(items)
+})
+
+describe('going through values', () => {
+  const skipped = (bytes: Uint8Array, maxDepth = 16, items = 65_536): number => {
+    const reader = { bytes, at: 0, items }
+    skipCbor(reader, maxDepth)
+    return reader.at
+  }
+
+  test('ends where a decoder does, whatever follows, and refuses what it refuses but for order and text', () => {
+    for (const [, hex] of CASES) {
+      const bytes = fromHex(hex)
+      expect(skipped(Uint8Array.of(...bytes, 0xff))).toBe(bytes.length)
+    }
+    fc.assert(
+      fc.property(cborValue, (value) => {
+        const bytes = encodeCbor(value)
+        expect(skipped(bytes)).toBe(bytes.length)
+      }),
+    )
+    const refused = [
+      '',
+      '1c',
+      '1f',
+      '1800',
+      '420a',
+      '9f',
+      'f7',
+      'f818',
+      'fb',
+      'c0',
+      '1b0020000000000000',
+    ]
+    for (const hex of refused) {
+      const bytes = fromHex(hex)
+      expect(codeOf(() => skipped(bytes))).toBe(codeOf(() => decodeCbor(bytes)))
+      expect(codeOf(() => skipped(bytes))).not.toBe('accepted')
+    }
+    // Keys out of order, and bytes that are no text: not looked at.
+    expect(skipped(fromHex('a20100006101'))).toBe(6)
+    expect(skipped(fromHex('62ffff'))).toBe(3)
+  })
+
+  test('has the limits of the decoder', () => {
+    const nested = fromHex('8181')
+    expect(codeOf(() => skipped(nested, 1))).toBe('too_large')
+    expect(codeOf(() => skipped(fromHex('820000'), 16, 2))).toBe('too_large')
+    expect(skipped(fromHex('820000'), 16, 3)).toBe(3)
+  })
+
+  test('reads a head of its type alone', () => {
+    const reader = { bytes: fromHex('1903e8620102'), at: 0, items: 2 }
+    expect(readHead(reader, CBOR_MAJOR.unsigned, 'n')).toBe(1000)
+    expect(passStringOf(reader, CBOR_MAJOR.text, 's')).toBe(4)
+    expect(reader.at).toBe(6)
+    const other = { bytes: fromHex('00'), at: 0, items: 1 }
+    expect(codeOf(() => readHead(other, CBOR_MAJOR.text, 'n'))).toBe('malformed')
+  })
 })

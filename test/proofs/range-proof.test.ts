@@ -213,6 +213,21 @@ test('a fold can be asked on the way, and goes on', () => {
   }
 })
 
+test('a complete subtree stands for its leaves, and nothing else does', () => {
+  for (const start of [0, 3, 8]) {
+    const fold = new RangeFold(p, start)
+    while (fold.end < 40) {
+      const count = [8, 4, 2, 1].find((one) => fold.end % one === 0) ?? 1
+      fold.appendSubtree(tree(fold.end, fold.end + count), count)
+      expect(fold.root(50, naiveRange(tree, start, fold.end, 50))).toEqual(tree(0, 50))
+    }
+  }
+  const fold = new RangeFold(p, 4)
+  const codeFor = (count: number) => codeOf(() => fold.appendSubtree(tree(0, 1), count))
+  expect([0, -4, 0.5, 3, 8, Number.NaN].map(codeFor)).toEqual(Array(6).fill('malformed'))
+  expect(fold.end).toBe(4)
+})
+
 describe('up to 2^53−1 leaves', () => {
   const edge = (n: number): fc.Arbitrary<number> => fc.integer({ min: n - 40, max: n + 40 })
   const size = fc.oneof(
