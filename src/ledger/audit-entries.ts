@@ -16,6 +16,7 @@ import type { Genesis, Hash, Head } from '@trustwarden/proofs'
 import { nativePrimitives } from '../crypto.ts'
 import { TILE_WIDTH } from '../merkle/tree-math.ts'
 import { hashLeaf } from '../store/hash.ts'
+import type { Batch } from '../store/batch.ts'
 import type { Store } from '../store/store.ts'
 import { Difference, differ, differenceOf } from './audit-difference.ts'
 import type { AuditCheck, AuditDifference } from './audit-difference.ts'
@@ -35,7 +36,7 @@ import { readFrame } from './entry-frame.ts'
 import { LedgerError } from './errors.ts'
 import { FoldBuilder } from './fold-builder.ts'
 import { foldSpecs } from './rebuild.ts'
-import { readRegistered } from './register.ts'
+import { readUnhashed } from './register.ts'
 import { BatchState } from './state.ts'
 import { inlineVerifier } from './verify.ts'
 import type { SignatureVerifier } from './verify.ts'
@@ -187,16 +188,11 @@ class EntriesAuditor {
     for await (const part of this.#readAhead()) {
       const hashes = await this.#hash(part)
       this.check = 'entry'
-      for (const [at, one] of (hashesOnly ? [] : readPart(part)).entries()) {
-        const bytes = part.entries[at] ?? new Uint8Array(0)
-        const state = new BatchState(batch, one.entry.index, one.entry.timeMs)
-        await this.#checkEntry(state, one, bytes)
-        this.#entries++
-      }
       if (hashesOnly) await this.#checkFrames(part, hashes)
+      else await this.#checkEntries(part, hashes, batch)
       parts++
       if (parts % FLUSH_BUNDLES !== 0) continue
-      await this.#pending.settle()
+      await this.#pending.turn()
       await this.#builder.flush(batch)
       batch = this.#builder.begin()
       onProgress?.(this.#entries, to - from)
@@ -278,6 +274,17 @@ class EntriesAuditor {
     this.#unverified++
   }
 
+  async #checkEntries(part: Part, hashes: readonly Hash[], batch: Batch): Promise<void> {
+    for (const [at, bytes] of part.entries.entries()) {
+      const index = part.first + at
+      const read = inEntry(index, () => readUnhashed(bytes, index))
+      const leafHash = hashes[at] ?? this.#options.genesisHash
+      const state = new BatchState(batch, index, read.entry.timeMs)
+      await this.#checkEntry(state, { ...read, leafHash }, bytes)
+      this.#entries++
+    }
+  }
+
   async #checkEntry(
     state: BatchState,
     registered: RegisteredEntry,
@@ -329,10 +336,6 @@ class EntriesAuditor {
 
 /** What links and event ids are held against where there is no state from entry 0 on. */
 const RANGE_FOLDS: readonly Fold[] = [chainsFold, dedupFold]
-
-function readPart({ first, entries }: Part): readonly RegisteredEntry[] {
-  return entries.map((bytes, at) => inEntry(first + at, () => readRegistered(bytes, first + at)))
-}
 
 function inEntry<T>(index: number, read: () => T): T {
   try {

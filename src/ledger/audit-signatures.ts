@@ -6,10 +6,17 @@ import type { AuditDifference } from './audit-difference.ts'
 import { differ, differenceOf } from './audit-difference.ts'
 import type { SignatureCheck, SignatureVerifier } from './verify.ts'
 
+interface Pending {
+  readonly index: number
+  readonly verdict: Promise<boolean>
+}
+
 /** Signatures under way. */
 export class PendingSignatures {
   readonly #verifier: SignatureVerifier
-  #pending: { readonly index: number; readonly verdict: Promise<boolean> }[] = []
+  /** Those added before the last turn, and since. */
+  #before: readonly Pending[] = []
+  #pending: Pending[] = []
   #verified = 0
 
   constructor(verifier: SignatureVerifier) {
@@ -29,11 +36,26 @@ export class PendingSignatures {
     this.#pending.push({ index, verdict })
   }
 
+  /**
+   * Waits for those that were added before the last turn, so that those added since are verified while the audit goes on.
+   *
+   * @throws {Difference} as `settle`
+   */
+  async turn(): Promise<void> {
+    const due = this.#before
+    this.#before = this.#pending
+    this.#pending = []
+    await this.#wait(due)
+  }
+
   /** Waits for all of them. @throws {Difference} `signature` for the first that does not verify */
   async settle(): Promise<void> {
-    const pending = this.#pending
-    this.#pending = []
-    for (const { index, verdict } of pending) {
+    await this.turn()
+    await this.turn()
+  }
+
+  async #wait(due: readonly Pending[]): Promise<void> {
+    for (const { index, verdict } of due) {
       differ(await verdict, 'signature', 'the signature of the statement does not verify', index)
       this.#verified++
     }

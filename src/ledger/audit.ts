@@ -18,9 +18,11 @@ import { nativePrimitives } from '../crypto.ts'
 import { Edge } from '../merkle/grow.ts'
 import { TILE_WIDTH } from '../merkle/tree-math.ts'
 import type { BatchRecord } from '../store/batch-record.ts'
+import type { Batch } from '../store/batch.ts'
 import type { Database } from '../store/database.ts'
 import { StoreError } from '../store/errors.ts'
 import type { RecordedHead } from '../store/head-record.ts'
+import { hashLeaf } from '../store/hash.ts'
 import { isLost } from '../store/lost.ts'
 import { checkBatchRecords, checkSetDigests } from '../store/start-checks.ts'
 import type { CheckProgress } from '../store/start-checks.ts'
@@ -30,7 +32,7 @@ import type { AuditCheck, AuditDifference } from './audit-difference.ts'
 import { DisclosureWalk } from './audit-disclosures.ts'
 import { compareFolds } from './audit-folds.ts'
 import { replayEntry } from './audit-replay.ts'
-import type { Replay } from './audit-replay.ts'
+import type { ReadEntry, Replay } from './audit-replay.ts'
 import type { Fold, PrincipalReader, RegisteredEntry, State, StatementHandler } from './contract.ts'
 import { checkErasureMarks } from './disclosures.ts'
 import { erasedBy } from './erasures.ts'
@@ -40,7 +42,7 @@ import { isHeadless, openStoredHead } from './head-note.ts'
 import { signersAt } from './log-keys.ts'
 import type { RotationReader } from './log-keys.ts'
 import { foldSpecs } from './rebuild.ts'
-import { readRegistered } from './register.ts'
+import { readUnhashed } from './register.ts'
 import { PendingSignatures } from './audit-signatures.ts'
 import { BatchState, CommittedView } from './state.ts'
 import { inlineVerifier } from './verify.ts'
@@ -89,7 +91,7 @@ export interface AuditReport {
   readonly difference?: AuditDifference
 }
 
-/** Entries between two writes of rebuilt state, and signatures that are under way at once. */
+/** Entries between two writes of rebuilt state; of the signatures, twice as many are under way at once. */
 const FLUSH_ENTRIES = 2048
 
 /** Audits a log. Never throws for what it finds; `ok` says it. */
@@ -166,35 +168,49 @@ class Auditor {
     this.check = 'set_digest'
     await checkSetDigests(database, progress)
     let batch = this.#builder.begin()
-    let flushed = 0
     let before: BatchRecord | undefined
     for await (const record of database.batchRecords()) {
       this.check = 'entry'
-      const registered = this.#readBatch(record, before)
-      const state = new BatchState(batch, record.first, record.timeMs)
-      for (const [at, { bytes, entry }] of registered.entries()) {
-        const index = record.first + at
-        const { signature } = replayEntry(this.#replay, state, entry, bytes)
-        this.#pending.add(index, signature)
+      checkJoin(record, before)
+      const leafHashes: Hash[] = []
+      let state = new BatchState(batch, record.first, record.timeMs)
+      for (let index = record.first; index < record.size; index++) {
+        const entry = this.#checkEntry(index, record, state)
         const count = this.#checkDisclosures(entry)
         if (walk.isDue(index)) await walk.pass(index, count)
-        this.#checkPinned(entry)
+        leafHashes.push(entry.leafHash)
         this.#entries++
+        if (this.#entries % FLUSH_ENTRIES !== 0) continue
+        await this.#flush(batch)
+        batch = this.#builder.begin()
+        state = new BatchState(batch, index + 1, record.timeMs)
       }
-      this.#checkTree(record, registered, state)
+      this.#checkTree(record, leafHashes, state)
       this.#batches++
       before = record
-      if (this.#entries - flushed < FLUSH_ENTRIES) continue
-      flushed = this.#entries
-      await this.#pending.settle()
-      await this.#builder.flush(batch)
-      batch = this.#builder.begin()
-      this.#tell()
     }
+    await this.#flush(batch)
     await this.#pending.settle()
-    await this.#builder.flush(batch)
     walk.finish()
     await this.#finish(before)
+  }
+
+  /** Registers an entry once more. */
+  #checkEntry(index: number, record: BatchRecord, state: BatchState): RegisteredEntry {
+    const bytes = this.#storedEntry(index)
+    const read = inEntry(index, () => readUnhashed(bytes, index))
+    differ(read.entry.timeMs === record.timeMs, 'time', 'not the time of its batch', index)
+    if (index === 0) this.#checkGenesis(read, hashLeaf(bytes))
+    const { signature, leafHash } = replayEntry(this.#replay, state, read, bytes)
+    this.#pending.add(index, signature)
+    this.#checkPinned(read)
+    return { ...read, leafHash }
+  }
+
+  async #flush(batch: Batch): Promise<void> {
+    await this.#pending.turn()
+    await this.#builder.flush(batch)
+    this.#tell()
   }
 
   #tell(): void {
@@ -207,40 +223,19 @@ class Auditor {
     return this.#pending.earlier(difference)
   }
 
-  #readBatch(
-    record: BatchRecord,
-    before: BatchRecord | undefined,
-  ): readonly { readonly bytes: Uint8Array; readonly entry: RegisteredEntry }[] {
-    const { genesis } = this.#options
-    const timeMs = before?.timeMs ?? 0
-    differ(
-      record.first === (before?.size ?? 0),
-      'batch_record',
-      'batches do not join',
-      record.first,
-    )
-    differ(record.timeMs >= timeMs, 'time', 'ledger time goes back', record.first)
-    return Array.from({ length: record.size - record.first }, (_, at) => {
-      const index = record.first + at
-      const bytes = this.#storedEntry(index)
-      if (bytes === undefined) throw new Difference('entry', 'the entry is not there', index)
-      const entry = inEntry(index, () => readRegistered(bytes, index))
-      differ(entry.entry.timeMs === record.timeMs, 'time', 'not the time of its batch', index)
-      if (index === 0) this.#checkGenesis(entry, genesis)
-      return { bytes, entry }
-    })
-  }
-
   /** As it lies: whether it is the entry of its leaf the batch records have shown, and the tree does. */
-  #storedEntry(index: number): Uint8Array | undefined {
+  #storedEntry(index: number): Uint8Array {
     const number = Math.floor(index / TILE_WIDTH)
     if (this.#bundle?.number !== number) {
       this.#bundle = { number, entries: this.#options.database.storedEntries(number) }
     }
-    return this.#bundle.entries[index % TILE_WIDTH]
+    const bytes = this.#bundle.entries[index % TILE_WIDTH]
+    if (bytes === undefined) throw new Difference('entry', 'the entry is not there', index)
+    return bytes
   }
 
-  #checkGenesis({ entry, leafHash, statement }: RegisteredEntry, genesis: Hash | undefined): void {
+  #checkGenesis({ entry, statement }: ReadEntry, leafHash: Hash): void {
+    const { genesis } = this.#options
     differ(entry.kind === 'genesis', 'genesis', 'entry 0 is no genesis', 0)
     const known = genesis === undefined || Buffer.compare(genesis, leafHash) === 0
     differ(known, 'genesis', 'not the genesis of the trust anchor', 0)
@@ -252,14 +247,10 @@ class Auditor {
   }
 
   /** Root, tiles and head of one batch. */
-  #checkTree(
-    record: BatchRecord,
-    registered: readonly { readonly entry: RegisteredEntry }[],
-    state: State,
-  ): void {
+  #checkTree(record: BatchRecord, leafHashes: readonly Hash[], state: State): void {
     this.check = 'root'
     const { database, key, rotations } = this.#options
-    const growth = this.#edge.append(registered.map(({ entry }) => entry.leafHash))
+    const growth = this.#edge.append(leafHashes)
     this.#edge = growth.edge
     const index = record.size - 1
     for (const { level, index: number, bytes } of growth.tiles) {
@@ -313,7 +304,7 @@ class Auditor {
     return digests.length
   }
 
-  #checkPinned({ entry: { kind, index }, statement }: RegisteredEntry): void {
+  #checkPinned({ entry: { kind, index }, statement }: ReadEntry): void {
     if (kind !== 'policy.activate') return
     try {
       const digest = fromBase64url(jsonString(statement.payload['policy'], 'policy'))
@@ -346,6 +337,12 @@ class Auditor {
     differ(agrees, 'head_record', 'the head record has another size or root than the log')
     this.#tell()
   }
+}
+
+/** Whether a batch begins where the one before ended. */
+function checkJoin({ first, timeMs }: BatchRecord, before: BatchRecord | undefined): void {
+  differ(first === (before?.size ?? 0), 'batch_record', 'batches do not join', first)
+  differ(timeMs >= (before?.timeMs ?? 0), 'time', 'ledger time goes back', first)
 }
 
 function inEntry<T>(index: number, read: () => T): T {

@@ -29,6 +29,8 @@ export class FoldBuilder implements CommittedFolds {
   /** Every key that a fold on disk was ever given: one that was not is looked for nowhere. */
   readonly #filters = new Map<number, KeyFilter>()
   readonly #cache = new FoldCache()
+  /** Folds of which nothing is kept in the cache. */
+  readonly #seldomRead = new Set<number>()
   readonly #pinned: (digest: Uint8Array) => Uint8Array | undefined
 
   constructor(
@@ -42,7 +44,8 @@ export class FoldBuilder implements CommittedFolds {
     this.#pinned = pinned
     this.keys = new Keys(origin)
     this.#sets = new Map(specs.map(({ id }) => [id, new SetDigest()]))
-    for (const { id, resident } of specs) {
+    for (const { id, resident, seldomRead } of specs) {
+      if (seldomRead === true) this.#seldomRead.add(id)
       if (resident) this.#residents.set(id, new SortedRows())
       else this.#filters.set(id, new KeyFilter())
     }
@@ -97,7 +100,7 @@ export class FoldBuilder implements CommittedFolds {
     if (rows === undefined) {
       // A value of a batch lies in a block that it shares: what is kept for long has bytes of its own.
       const kept = after && { ...after, value: new Uint8Array(after.value) }
-      this.#cache.set(nameOfFoldKey(fold, key), kept)
+      if (!this.#seldomRead.has(fold)) this.#cache.set(nameOfFoldKey(fold, key), kept)
       if (after !== undefined) this.#filters.get(fold)?.add(key)
     } else if (after === undefined) rows.delete(key)
     else rows.set({ key: new Uint8Array(key), value: new Uint8Array(after.value) })
@@ -134,14 +137,15 @@ export class FoldBuilder implements CommittedFolds {
       const row = rows.get(key)
       return row && { value: row.value, digest: undefined }
     }
-    const kept = this.#cache.get(name)
+    const isKept = !this.#seldomRead.has(fold)
+    const kept = isKept ? this.#cache.get(name) : undefined
     if (kept !== undefined) return kept
     if (this.#filters.get(fold)?.mayHave(key) === false) return undefined
     const stored = this.keys.fold(fold, key)
     const bytes = this.#store.get(stored)
     if (bytes === undefined) return undefined
     const sealed = openSealed(stored, bytes)
-    this.#cache.set(name, sealed)
+    if (isKept) this.#cache.set(name, sealed)
     if (sealed !== undefined) return sealed
     throw new LedgerError(
       'state_damaged',

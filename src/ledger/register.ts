@@ -100,18 +100,18 @@ export function registerSubmission(
  * @throws {LedgerError} `entry_invalid` if the bytes are no entry, or the entry of another index
  */
 export function readRegistered(bytes: Uint8Array, index: number): RegisteredEntry {
+  return { ...readUnhashed(bytes, index), leafHash: leafHash(nativePrimitives, bytes) }
+}
+
+/** As `readRegistered`, for whoever has its leaf hash, or comes to it later. */
+export function readUnhashed(bytes: Uint8Array, index: number): Omit<RegisteredEntry, 'leafHash'> {
   try {
     const entry = decodeEntry(bytes)
     if (entry.index !== index) {
       throw new LedgerError('entry_invalid', `entry ${index} says that it is entry ${entry.index}`)
     }
     const statement = parseEntryStatement(entry)
-    return {
-      entry,
-      leafHash: leafHash(nativePrimitives, bytes),
-      statement,
-      contentDigest: contentDigest(nativePrimitives, statement),
-    }
+    return { entry, statement, contentDigest: contentDigest(nativePrimitives, statement) }
   } catch (thrown) {
     if (!(thrown instanceof ProofError)) throw thrown
     throw new LedgerError('entry_invalid', `entry ${index}: ${thrown.message}`, { cause: thrown })
