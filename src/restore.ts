@@ -10,7 +10,15 @@
  * older than its head record, or its last batch has no head) and that the next run goes on with. The head record is moved on
  * at the end, and only to a head that the log signed.
  */
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import {
   bundleHash,
@@ -84,7 +92,8 @@ export interface RestoreReport extends ReplayReport {
   readonly root: Hash
 }
 
-const MARKER = 'restore-unfinished'
+/** Says that a restore made the directory it lies in. It goes last, whether the directory gets its name or is removed. */
+const MARKER = 'made-by-restore'
 
 /**
  * Restores a backup.
@@ -112,7 +121,8 @@ export async function restoreLog(options: RestoreOptions): Promise<RestoreReport
   const partial = `${to}.partial`
   await removePartial(partial)
   mkdirSync(partial, { recursive: true, mode: 0o700 })
-  writeFileSync(join(partial, MARKER), 'a restore is making this directory, or did not finish\n')
+  writeFileSync(join(partial, MARKER), 'a restore made this directory\n', { flush: true })
+  await syncDirectory(partial)
   const filling = { source, leaves, head: { ...head, note }, edge, trust, genesis, onProgress }
   const report = await fillChecked(partial, filling)
   const description = {
@@ -126,11 +136,12 @@ export async function restoreLog(options: RestoreOptions): Promise<RestoreReport
   const anchor = anchorOf(genesis, trustFor(trust, origin).anchor.genesisHash)
   writeFileSync(anchorPath(partial), `${anchor}\n`, { ...file, mode: 0o644 })
   if (known !== undefined) writeFileSync(trustPath(partial), known, { ...file, mode: 0o644 })
-  rmSync(join(partial, MARKER))
   await syncDirectory(partial)
-  // On disk: a whole data directory under another name. After the rename, once synced, it is the one that was asked for.
+  // On disk: a whole data directory under another name, which the next run removes. After the rename, once synced, it is the
+  // one that was asked for; a crash before the mark is gone leaves it there, where it disturbs nobody.
   renameSync(partial, to)
   await syncDirectory(dirname(to))
+  rmSync(join(to, MARKER))
   return { ...report, origin, anchor, root: head.root }
 }
 
@@ -279,12 +290,16 @@ async function check(
 
 async function removePartial(path: string): Promise<void> {
   if (!existsSync(path)) return
+  const names = readdirSync(path)
   checkArchive(
-    existsSync(join(path, MARKER)),
+    names.length === 0 || names.includes(MARKER),
     'target_exists',
     `${path} is there, and no restore that was cut off made it`,
   )
-  rmSync(path, { recursive: true })
+  // Cut off here, it has its mark or is empty: so is one that was cut off before it had its mark.
+  for (const name of names) if (name !== MARKER) rmSync(join(path, name), { recursive: true })
+  rmSync(join(path, MARKER), { force: true })
+  rmdirSync(path)
   await syncDirectory(dirname(path))
 }
 

@@ -7,6 +7,7 @@
 import {
   cpSync,
   existsSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -75,6 +76,9 @@ const actions = (count: number): readonly Said[] =>
   Array.from({ length: count }, (_, n) =>
     load.speaker.report(load.agent, null, n % 2 === 0 ? `detail ${n}` : undefined),
   )
+
+/** What a data directory has that a service alone did not make. */
+const isRestored = (name: string): boolean => !/^(?:reserve|scrub-place)$/.test(name)
 
 const indexAt = (all: readonly Acknowledged[], at: number): number =>
   all[at]?.receipt.index ?? expect.fail('not acknowledged')
@@ -392,6 +396,32 @@ describe('restore', () => {
     // The next run is not hindered by what this one left.
     expect((await restoreHere(backup, to)).size).toBe(backupSize)
     expect(existsSync(`${to}.partial`)).toBe(false)
+  })
+
+  test('is run again after a crash right before the directory gets its name, and right after it was made', async () => {
+    const to = join(scratch.path, 'nearly')
+    const source = await openDirectory(backup)
+    // The name is taken meanwhile: everything is made, and the last step fails.
+    const onProgress = (): void => {
+      mkdirSync(join(to, 'taken'), { recursive: true })
+    }
+    const cutOff = restoreLog({ source, to, trust: trust(), onProgress })
+    await expect(cutOff).rejects.toMatchObject({ code: 'ENOTEMPTY' })
+    expect(existsSync(join(`${to}.partial`, 'trust-anchor'))).toBe(true)
+    rmSync(to, { recursive: true })
+    expect((await restoreHere(backup, to)).size).toBe(backupSize)
+    rmSync(to, { recursive: true })
+    mkdirSync(`${to}.partial`)
+    expect((await restoreHere(backup, to)).size).toBe(backupSize)
+    expect(readdirSync(to).toSorted()).toEqual(readdirSync(log.data).filter(isRestored).toSorted())
+    expect(existsSync(`${to}.partial`)).toBe(false)
+  })
+
+  test('removes nothing that no restore made', async () => {
+    const to = join(scratch.path, 'somebody')
+    mkdirSync(join(`${to}.partial`, 'theirs'), { recursive: true })
+    expect(await failureOf(() => restoreHere(backup, to))).toMatch(/target_exists/)
+    expect(existsSync(join(`${to}.partial`, 'theirs'))).toBe(true)
   })
 
   test('of a backup from which a disclosure was cut says whose', () => {
