@@ -103,8 +103,11 @@ test('beyond the overlap a mirror goes on by the trust file of now, and ends by 
   const beyond = await headSize()
   for (const one of [followed, json])
     await vi.waitFor(() => expect(one.size()).toBe(beyond), 20_000)
-  expect(followed.printed()).toContain(`${path('followed')} read again`)
-  expect(json.printed()).toContain(`"reread":"${path('as-json')}"`)
+  // Said once the new checkpoint is written.
+  await vi.waitFor(() => {
+    expect(followed.printed()).toContain(`${path('followed')} read again`)
+    expect(json.printed()).toContain(`"reread":"${path('as-json')}"`)
+  }, 20_000)
   for (const one of [left, given]) {
     expect(await one.ended).toBe(2)
     expect(one.printed()).toContain('key_unknown')
