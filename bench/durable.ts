@@ -5,7 +5,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Level } from 'level'
+import { type BareLevel, keyOf, openBareLevel } from './bare-level.ts'
 import { inParallel, type Ledger, LedgerAgents, openLedger } from './ledger.ts'
 import { type Figure, Rounds } from './measure.ts'
 import type { Plan } from './plan.ts'
@@ -14,21 +14,11 @@ import { makeBenchLog } from './service.ts'
 const ENTRIES_OF_VALUE = 256
 /** Entries of a synced batch: as many as the writer takes into one of its own at most. */
 const ENTRIES_OF_BATCH = 1024
-/** As the service's own database has it. */
-const WRITE_BUFFER_BYTES = 64 * 1024 * 1024
 const AGENTS = 8
-
-type Database = Level<Uint8Array, Uint8Array>
-
-function keyOf(number: number): Uint8Array {
-  const key = Buffer.alloc(8)
-  key.writeUInt32BE(number, 4)
-  return key
-}
 
 /** Writes entries as values of 256 in synced batches. @returns entries a second */
 async function writeBare(
-  database: Database,
+  database: BareLevel,
   entries: readonly Uint8Array[],
   first: number,
 ): Promise<number> {
@@ -69,15 +59,9 @@ async function appendOnce(
 export async function benchDurable(plan: Plan): Promise<readonly Figure[]> {
   const rounds = new Rounds('durable')
   const root = mkdtempSync(join(tmpdir(), 'trustwarden-bare-'))
-  const database: Database = new Level(root, {
-    keyEncoding: 'view',
-    valueEncoding: 'view',
-    compression: false,
-    writeBufferSize: WRITE_BUFFER_BYTES,
-  })
+  const database = await openBareLevel(root)
   const log = makeBenchLog()
   try {
-    await database.open()
     const ledger = await openLedger(log)
     try {
       const agents = await LedgerAgents.start(ledger, log, AGENTS)

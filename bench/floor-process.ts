@@ -4,7 +4,7 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { Level } from 'level'
+import { keyOf, openBareLevel } from './bare-level.ts'
 import { serviceModule } from './service-module.ts'
 
 /** What the process is told to begin. */
@@ -22,13 +22,6 @@ interface Waiting {
 }
 
 const THREADS = 2
-const WRITE_BUFFER_BYTES = 64 * 1024 * 1024
-
-function keyOf(number: number): Uint8Array {
-  const key = Buffer.alloc(8)
-  key.writeUInt32BE(number, 4)
-  return key
-}
 
 function answer(response: ServerResponse, status: number, body: string): void {
   const type = 'application/json; charset=utf-8'
@@ -40,13 +33,7 @@ async function listen({ folder, publicKey, answerBytes }: FloorOrder): Promise<n
   const { VerifyPool } =
     await serviceModule<typeof import('../src/ledger/verify-pool.ts')>('ledger/verify-pool')
   const pool = new VerifyPool(THREADS)
-  const database = new Level<Uint8Array, Uint8Array>(folder, {
-    keyEncoding: 'view',
-    valueEncoding: 'view',
-    compression: false,
-    writeBufferSize: WRITE_BUFFER_BYTES,
-  })
-  await database.open()
+  const database = await openBareLevel(folder)
   const receipt = JSON.stringify('A'.repeat(answerBytes - 2))
   let queue: Waiting[] = []
   let isWriting = false

@@ -46,7 +46,7 @@ export interface RuleParts {
   readonly trustDomain: string
   /** SubjectPublicKeyInfo of the service key. */
   readonly serviceSpki: Uint8Array
-  readonly logKeys: LogKeys
+  readonly logKeys: Pick<LogKeys, 'first' | 'holds'>
   readonly authority: IssueOptions['authority']
   readonly permitSigner: Signer
   readonly policies: Pick<PolicyShelf, 'find' | 'tryOut'>

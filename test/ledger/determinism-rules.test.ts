@@ -11,7 +11,7 @@ import { RuleLog, decisionIdOf, withoutSequence, word } from '../support/rule-ha
 import { at, party } from '../support/rule-party.ts'
 import type { TestAgent } from '../support/rule-party.ts'
 import { MapState } from '../support/rule-state.ts'
-import { ALL_FOLDS } from '../support/rule-wiring.ts'
+import { ALL_FOLDS } from '../../src/rules.ts'
 
 type Step =
   | { readonly type: 'issue'; readonly by: number; readonly name: number; readonly ttl: number }

@@ -23,7 +23,6 @@ import { readDefaultPolicy } from '../../src/gate/default-policy.ts'
 import { PolicyShelf } from '../../src/gate/policies.ts'
 import { DENIES_NOTHING_KNOWN } from '../../src/gate/policy-host.ts'
 import { encodePolicy, policyDigest } from '../../src/gate/policy-pack.ts'
-import { agentReader } from '../../src/identity/agents.ts'
 import { Authority } from '../../src/identity/authority.ts'
 import { nextLink } from '../../src/ledger/chains.ts'
 import { NOTHING_DISCLOSED } from '../../src/ledger/contract.ts'
@@ -37,14 +36,14 @@ import type {
   Submission,
 } from '../../src/ledger/contract.ts'
 import { findEvent } from '../../src/ledger/dedup.ts'
-import { createPrincipalReader } from '../../src/ledger/principals.ts'
+import { headKey } from '../../src/ledger/head-note.ts'
 import { SEQUENCE_STATUS_KEY, sequenceStatus } from '../../src/ledger/sequences.ts'
+import { ALL_FOLDS, composeRules } from '../../src/rules.ts'
 import { at, party } from './rule-party.ts'
 import type { Party, TestAgent } from './rule-party.ts'
 import { MapState } from './rule-state.ts'
 import { ORIGIN, START_MS, StatementMaker, TRUST_DOMAIN } from './rule-statements.ts'
 import type { Beside, Delegator, GenesisFacts } from './rule-statements.ts'
-import { ALL_FOLDS, wireHandlers } from './rule-wiring.ts'
 
 /** What became of a statement. */
 export type Outcome =
@@ -108,16 +107,20 @@ export class RuleLog extends StatementMaker {
       pinned: (digest) => this.#pinned.get(toHex(digest)),
       host: { workers: 1, deadlineMs: 10_000, selfTest: [DENIES_NOTHING_KNOWN] },
     })
-    const serviceSpki = this.service.signer.spki
-    this.principals = createPrincipalReader({ agents: agentReader, serviceSpki })
-    const handlers = wireHandlers({
+    const { handlers, principals } = composeRules({
+      origin: ORIGIN,
+      trustDomain: TRUST_DOMAIN,
+      serviceSpki: this.service.signer.spki,
+      logKeys: {
+        first: headKey(this.logKey.signer, ORIGIN),
+        holds: ({ publicKey }) => !this.notHeld.has(toHex(publicKey)),
+      },
       authority,
-      shelf: this.#shelf,
       permitSigner: this.permit.signer,
-      logSigner: this.logKey.signer,
-      isHeld: ({ publicKey }) => !this.notHeld.has(toHex(publicKey)),
+      policies: this.#shelf,
       clock: { nowMs: () => this.nowMs, bootMs: () => this.nowMs },
     })
+    this.principals = principals
     this.#handlers = new Map(handlers.map((handler) => [handler.type, handler]))
   }
 
