@@ -114,7 +114,7 @@ export class Folds implements CommittedFolds, ViewedFolds {
    *
    * @param name - `nameOfFoldKey`, from whoever has it.
    * @throws {StoreError} `fold_unknown`, `value_corrupt`
-   * @throws {KeyDoubt} if what `get` says must not be believed yet: `settle` it, then read again
+   * @throws {KeyDoubt} if `get` did not find it and may have lost it: `settle` it, then read again
    */
   read(
     fold: number,
@@ -124,7 +124,7 @@ export class Folds implements CommittedFolds, ViewedFolds {
     return this.#read(fold, key, name, throwDoubt)
   }
 
-  /** For views: as `read`, but in doubt it is what `get` says; if that is wrong, `onDamage` hears of it. */
+  /** For views: as `read`, but in doubt it is absent; if that is wrong, `onDamage` hears of it. */
   view(fold: number, key: Uint8Array): CommittedValue | undefined {
     return this.#read(fold, key, nameOfFoldKey(fold, key), this.#lookFor)
   }
@@ -139,14 +139,14 @@ export class Folds implements CommittedFolds, ViewedFolds {
     this.#onDamage = listener
   }
 
-  /** For start-checks.ts: a key that a scan showed. From the end of the scan on, its loss to `get` is noticed. */
+  /** For start-checks.ts: a key that a scan showed. From now on its loss to `get` is noticed. */
   noteKey(fold: number, key: Uint8Array): void {
     this.#foldKeys.add(fold, key)
   }
 
   /**
    * For start-checks.ts: every key of the fold was noted, and the fold is as it was written. From now on a key that was
-   * not noted is new, without a look at the disk, and what `get` finds is believed.
+   * not noted is new, without a look at the disk.
    */
   noteComplete(fold: number): void {
     this.#foldKeys.complete(fold)
@@ -205,11 +205,12 @@ export class Folds implements CommittedFolds, ViewedFolds {
     if (this.#foldKeys.isNew(fold, key)) return undefined
     const stored = this.#keys.fold(fold, key)
     const bytes = this.#store.get(stored)
-    const sealed =
-      bytes === undefined ? undefined : (openSealed(stored, bytes) ?? this.#corrupt(spec, stored))
-    if (this.#foldKeys.isDoubtful(fold, key, bytes !== undefined)) {
-      onDoubt(new KeyDoubt(fold, key))
-    } else if (sealed !== undefined && isKept) this.#cache.set(name, sealed)
+    if (bytes === undefined) {
+      if (this.#foldKeys.isDoubtful(fold, key)) onDoubt(new KeyDoubt(fold, key))
+      return undefined
+    }
+    const sealed = openSealed(stored, bytes) ?? this.#corrupt(spec, stored)
+    if (isKept) this.#cache.set(name, sealed)
     return sealed
   }
 

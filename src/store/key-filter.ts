@@ -6,9 +6,9 @@
  * taken for new is registered a second time. A filter here says "never written" for certain and "perhaps written"
  * wrongly now and then; in the second case a scan of exactly that key decides.
  *
- * After a start the filters are filled behind the service (start-checks.ts). Until every key of a fold has been seen, and
- * its sum is the one written, no answer of `get` in that fold is believed: not that a key is not there, nor that its value
- * is this one, since what hides a row can also hide the newer of two. A scan of exactly that key has to show the same.
+ * After a start the filters are filled behind the service (start-checks.ts); a key is watched from when it was noted. What
+ * flipped in a table until then was found before LevelDB opened it (table-sums.ts). Once every key of a fold has been seen
+ * and its sum is the one written, a key that the filter does not have is new, without a look at the disk.
  */
 import { randomBytes } from 'node:crypto'
 import { concatBytes } from '@trustwarden/proofs'
@@ -114,7 +114,7 @@ function keyedHash(key: Uint8Array, seed: number): number {
 }
 
 /**
- * What `get` answers about a key of a fold may be wrong: nothing may be decided on it before `Database.settle` has looked.
+ * A key of a fold that `get` did not find may be there: nothing may be decided on it before `Folds.settle` has looked.
  * It is thrown through handlers and folds, which do not catch it; whoever decides settles it and decides again.
  */
 export class KeyDoubt extends Error {
@@ -173,11 +173,9 @@ export class FoldKeys {
     this.#filters.get(fold)?.add(key)
   }
 
-  /** Whether what `get` says of a key must not be believed yet. @param isFound - Whether it found a value. */
-  isDoubtful(fold: number, key: Uint8Array, isFound: boolean): boolean {
-    const filter = this.#filters.get(fold)
-    if (filter === undefined) return false
-    if (this.#complete.has(fold) && (isFound || !filter.mayHave(key))) return false
+  /** Whether a key that `get` did not find may have been lost: nothing may be decided on it yet. */
+  isDoubtful(fold: number, key: Uint8Array): boolean {
+    if (this.#filters.get(fold)?.mayHave(key) !== true) return false
     return !this.#settled.has(latin1(this.#keys.fold(fold, key)))
   }
 

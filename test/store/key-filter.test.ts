@@ -66,20 +66,18 @@ describe('a commit', () => {
   })
 })
 
-describe('a fold that is not checked yet', () => {
-  /** A key written twice, opened anew with a cache; `get` may be told to answer the first value. */
+describe('a fold that was opened', () => {
+  /** Keys 1 and 2, opened anew without a cache; `get` may be told to hide both. */
   const opened = async () => {
     const disk: MemoryDisk = new Map()
-    const first = await createDatabase(new MemoryStore(disk))
-    await append(first, 1, (batch) => batch.put(DEDUP, keyAt(1), bytesOf('old')))
-    const old = new Map(disk)
-    await append(first, 1, (batch) => batch.put(DEDUP, keyAt(1), bytesOf('new')))
+    await append(await createDatabase(new MemoryStore(disk)), 1, (batch) => {
+      for (const at of [1, 2]) batch.put(DEDUP, keyAt(at), bytesOf(`${at}`))
+    })
     const store = new MemoryStore(disk)
     const get = store.get.bind(store)
-    const bent = { isOld: false }
-    store.get = (key) =>
-      bent.isOld && key[9] === 0x66 ? old.get(Buffer.from(key).toString('latin1')) : get(key)
-    const database = await openDatabase(store, 1_000_000)
+    const bent = { isHidden: false }
+    store.get = (key) => (bent.isHidden && key[9] === 0x66 ? undefined : get(key))
+    const database = await openDatabase(store)
     const damage: Error[] = []
     database.folds.onDamage((error) => damage.push(error))
     return { database, bent, damage, store }
@@ -96,54 +94,62 @@ describe('a fold that is not checked yet', () => {
   const readIn = (database: Database, at: number) => () => database.folds.read(DEDUP, keyAt(at))
   const textIn = (database: Database, at: number): string =>
     Buffer.from(database.folds.read(DEDUP, keyAt(at))?.value ?? []).toString()
+  const check = async (database: Database): Promise<void> => {
+    for (const spec of database.folds.specs()) await checkFold(database, beginFold(database, spec))
+  }
 
-  test('is believed key by key, once a scan has shown the same, until a commit writes it', async () => {
-    const { database } = await opened()
+  test('is believed, and watched key by key from when each was noted', async () => {
+    const { database, bent } = await opened()
+    expect([textIn(database, 1), textIn(database, 3)]).toEqual(['1', ''])
+    database.folds.noteKey(DEDUP, keyAt(1))
+    bent.isHidden = true
+    expect(textIn(database, 2)).toBe('')
+    const lost = database.folds.settle(doubtOf(readIn(database, 1)))
+    await expect(lost).rejects.toMatchObject({ code: 'fold_key_lost', fatal: true })
+  })
+
+  test('is watched whole once all of it was seen: a view hears of a loss behind it', async () => {
+    const { database, bent, damage } = await opened()
+    await check(database)
+    expect([textIn(database, 1), textIn(database, 3)]).toEqual(['1', ''])
+    bent.isHidden = true
+    expect(database.folds.view(DEDUP, keyAt(2))).toBeUndefined()
+    await expect.poll(() => damage).toMatchObject([{ code: 'fold_key_lost' }])
     for (const at of [1, 2]) {
-      const doubt = doubtOf(readIn(database, at))
-      await database.folds.settle(doubt)
+      const lost = database.folds.settle(doubtOf(readIn(database, at)))
+      await expect(lost).rejects.toMatchObject({ code: 'fold_key_lost' })
     }
-    expect([textIn(database, 1), textIn(database, 2)]).toEqual(['new', ''])
-    // From the cache, from what was settled, and what a commit wrote: none of it is asked again.
-    await append(database, 1, (batch) => batch.put(DEDUP, keyAt(2), bytesOf('two')))
-    expect([textIn(database, 1), textIn(database, 2)]).toEqual(['new', 'two'])
+  })
+
+  test('what a scan shows to be gone is settled until a commit writes it', async () => {
+    const { database } = await opened()
+    await check(database)
     await append(database, 1, (batch) => batch.delete(DEDUP, keyAt(2)))
     await database.folds.settle(doubtOf(readIn(database, 2)))
     expect(textIn(database, 2)).toBe('')
-  })
-
-  test('does not let the writer have what a view was answered', async () => {
-    const { database, bent, damage } = await opened()
-    bent.isOld = true
-    expect(Buffer.from(database.folds.view(DEDUP, keyAt(1))?.value ?? []).toString()).toBe('old')
-    const doubt = doubtOf(readIn(database, 1))
-    await expect(database.folds.settle(doubt)).rejects.toMatchObject({ code: 'value_corrupt' })
-    expect(damage).toHaveLength(1)
+    await append(database, 1, (batch) => batch.put(DEDUP, keyAt(2), bytesOf('two')))
+    expect(textIn(database, 2)).toBe('two')
+    await append(database, 1, (batch) => batch.delete(DEDUP, keyAt(2)))
+    await database.folds.settle(doubtOf(readIn(database, 2)))
   })
 
   test('is looked at once by all who doubt the same key', async () => {
     const { database, store } = await opened()
+    await check(database)
+    await append(database, 1, (batch) => batch.delete(DEDUP, keyAt(2)))
     let looks = 0
     const scan = store.scan.bind(store)
     store.scan = (range) => {
       looks++
       return scan(range)
     }
-    const doubt = doubtOf(readIn(database, 3))
+    const doubt = doubtOf(readIn(database, 2))
     await Promise.all([
       database.folds.settle(doubt),
       database.folds.settle(doubt),
       database.folds.settle(doubt),
     ])
     expect(looks).toBe(1)
-  })
-
-  test('is believed without a look once all of it was seen, but for what its filter may have', async () => {
-    const { database, bent } = await opened()
-    for (const spec of database.folds.specs()) await checkFold(database, beginFold(database, spec))
-    expect([textIn(database, 2), textIn(database, 1)]).toEqual(['', 'new'])
-    bent.isOld = true
-    expect(textIn(database, 1)).toBe('new')
   })
 })
 
