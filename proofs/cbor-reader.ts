@@ -42,6 +42,10 @@ export function readInitial(reader: CborReader): number {
   return initial
 }
 
+/** Bytes of the argument behind additional information 24 to 27, and the least that needs as many. */
+const LENGTHS: readonly number[] = [1, 2, 4, 8]
+const LEAST: readonly number[] = [24, 2 ** 8, 2 ** 16, 2 ** 32]
+
 /**
  * Reads the argument behind an initial byte.
  *
@@ -52,13 +56,12 @@ export function readArgument(reader: CborReader, initial: number): number {
   const info = initial & 31
   if (info < 24) return info
   if (info === 31) throw new ProofError('not_canonical', 'cbor: indefinite length')
-  if (info > 27) throw new ProofError('malformed', 'cbor: reserved additional information')
-  const length = 2 ** (info - 24)
+  const length = LENGTHS[info - 24]
+  if (length === undefined)
+    throw new ProofError('malformed', 'cbor: reserved additional information')
   const argument = readUint(reader.bytes, reader.at, length)
   reader.at += length
-  // What a head of half the length could have said; the shortest of these has 24 values in the initial byte.
-  const shorter = length === 1 ? 24 : 256 ** (length / 2)
-  if (argument < shorter)
+  if (argument < Number(LEAST[info - 24]))
     throw new ProofError('not_canonical', 'cbor: the head is not the shortest')
   return argument
 }

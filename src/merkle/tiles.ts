@@ -46,8 +46,10 @@ function rowAbove(p: Pick<Primitives, 'sha256'>, row: Uint8Array): Uint8Array {
   const above = new Uint8Array(width * HASH_LENGTH)
   for (let pair = 0; pair < width; pair++) {
     const from = pair * 2 * HASH_LENGTH
-    pairOfRow.set(row.subarray(from, from + 2 * HASH_LENGTH), 1)
-    above.set(p.sha256(pairOfRow), pair * HASH_LENGTH)
+    // Byte by byte, as in `nodeHasher`.
+    for (let at = 0; at < 2 * HASH_LENGTH; at++) pairOfRow[1 + at] = row[from + at] ?? 0
+    const hash = p.sha256(pairOfRow)
+    for (let at = 0; at < HASH_LENGTH; at++) above[pair * HASH_LENGTH + at] = hash[at] ?? 0
   }
   return above
 }
