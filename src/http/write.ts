@@ -12,7 +12,7 @@ import {
 import { isErrorCode, ServiceError } from '../errors.ts'
 import type { SubmitResult } from '../ledger/submissions.ts'
 import { type BodyValue, readStatements, readSubmitted, type Submitted } from './body.ts'
-import { bodyOf as arrivedBody } from './intake.ts'
+import { bodyOf } from './intake.ts'
 import { lineageOf } from './lineage.ts'
 import { logError, noteRefusal } from './logging.ts'
 import { outcomeWord } from './outcome.ts'
@@ -65,7 +65,7 @@ async function register(
       types: TYPES[route],
       signers: SIGNERS[route],
       source: request.raw.socket,
-      urgentOnly: arrivedBody(request.raw)?.urgentOnly ?? false,
+      urgentOnly: bodyOf(request.raw)?.urgentOnly ?? false,
       ...(media === undefined ? {} : { media }),
       ...(csr === undefined ? {} : { csr }),
     })
@@ -128,7 +128,7 @@ function resultOf(outcome: Outcome, receipt: (result: SubmitResult) => JsonValue
  * the receipts are one set beside them, and `receipt` is a place in it.
  */
 export async function statements(parts: HttpParts, allowed: Allowed): Promise<JsonValue> {
-  const { statements: values, isShared } = readStatements(bodyOf(allowed.request.body))
+  const { statements: values, isShared } = readStatements(parsedBody(allowed.request))
   const outcomes = await Promise.all(
     values.map((value, place) => oneOfMany(parts, allowed, value, place)),
   )
@@ -152,7 +152,7 @@ export async function statements(parts: HttpParts, allowed: Allowed): Promise<Js
 
 /** `POST {log}/v1/agents`: 201 with certificate, roots, receipt and lineage; 403 with code and receipt. */
 export async function agents(parts: HttpParts, { request, reply }: Allowed): Promise<JsonValue> {
-  const submitted = readSubmitted(bodyOf(request.body), 'body')
+  const submitted = readSubmitted(parsedBody(request), 'body')
   const result = await register(parts, 'agents', submitted, request)
   const receipt = receiptObject(result.receipt)
   if (result.kind === 'agent.refuse') {
@@ -184,8 +184,8 @@ export async function agents(parts: HttpParts, { request, reply }: Allowed): Pro
   }
 }
 
-/** What the body parser made of the body; a request without one has none. */
-function bodyOf(body: unknown): BodyValue {
+/** What the parser made of the body; a request without one has none. */
+function parsedBody({ body }: Allowed['request']): BodyValue {
   return body === undefined ? null : (body as BodyValue)
 }
 
@@ -207,7 +207,7 @@ function refusal(reason: string): ServiceError {
 
 /** `POST /access/v1/evaluation` (AuthZEN 1.0): 200 for allow and deny alike; the decision is an entry already. */
 export async function evaluation(parts: HttpParts, { request }: Allowed): Promise<JsonValue> {
-  const submitted = readSubmitted(bodyOf(request.body), 'body')
+  const submitted = readSubmitted(parsedBody(request), 'body')
   const result = await register(parts, 'evaluation', submitted, request)
   const answer = asObject(result.extra ?? {})
   return {
