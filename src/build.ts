@@ -136,16 +136,23 @@ export async function openService(config: Config, options: ServiceOptions): Prom
     const metrics = createMetrics()
     const onWrite = (ms: number) => metrics.fsyncs.observe({ file: 'database' }, ms / 1000)
     // Nobody else has it open: the head record is held.
-    await checkFoldTables(directory, origin, options.onProgress)
+    const { keys: stored } = await checkFoldTables(directory, origin, options.onProgress)
+    const opening = openKeepingJournals(directory, { onWrite })
     // Node loads what `serve` needs while LevelDB reads its journals: each takes a third of a second. Who awaits it is `serve`.
     void import('./http/app.ts').catch(() => undefined)
-    const { store, journals } = await openKeepingJournals(directory, { onWrite })
+    const storedKeys = stored.filters()
+    const { store, journals } = await opening
     resources.add(() => store.close())
     // A refusal about what is stored keeps the copy of the journals and names it; any other (a wrong passphrase) does not.
     return await checkKeepingJournals(
       journals,
       async () => {
-        const database = await Database.open({ store, origin, folds: foldSpecs(ALL_FOLDS) })
+        const database = await Database.open({
+          store,
+          origin,
+          folds: foldSpecs(ALL_FOLDS),
+          storedKeys,
+        })
         const { genesis, hash } = readGenesis(database, description)
         const keys = openServiceKeys(config, genesis, {
           state: new CommittedView(database.folds, database.size, 0),

@@ -3,8 +3,8 @@
  * What it finds damaged stops the log by name, before anything more is decided on it.
  *
  * First comes what the start left, as fast as others let it, and whether the log is scrubbed or not: every fold on disk with
- * a `get` of each key, then the disclosures of the entries that the start read again. Until a fold is done, no `get` in it
- * is believed without a scan of its key (key-filter.ts), so that nothing is decided on what is damaged meanwhile.
+ * a `get` of each key, then the disclosures of the entries that the start read again. A key that `get` loses meanwhile is
+ * missed all the same (key-filter.ts).
  *
  * Then pass after pass, slowly: the batch records from the last one back to the first (entries, tiles, pinned attachments),
  * then every fold, then what can be erased. A restart goes on where the walk over the records was; folds begin anew, since

@@ -15,7 +15,7 @@ import type { CommitInput, CommitPlan, LastBatch, PendingBundle } from './commit
 import { formatRun } from './entry-run.ts'
 import { StoreError, checkStore } from './errors.ts'
 import { Folds } from './folds.ts'
-import type { FoldSpec } from './folds.ts'
+import type { FoldSpec, FoldsOptions } from './folds.ts'
 import { sha256 } from './hash.ts'
 import { KeyDoubt } from './key-filter.ts'
 import { BUNDLE_ENTRIES, Keys, readU16, u64 } from './keys.ts'
@@ -25,14 +25,12 @@ import { SetDigest, digestOf, sealValue } from './sealed.ts'
 import type { Op, Store } from './store.ts'
 
 /** Which log of which store. */
-export interface DatabaseOptions {
+export interface DatabaseOptions extends FoldsOptions {
   readonly store: Store
   /** The log's origin (C2SP tlog-checkpoint). */
   readonly origin: string
   /** Every fold of the log: the same set for `create` and each `open`. */
   readonly folds: readonly FoldSpec[]
-  /** Bytes of values of folds on disk that are kept in memory. Default: `FOLD_CACHE_BYTES`. */
-  readonly foldCacheBytes?: number
 }
 
 const NO_PREFIX = new Uint8Array(0)
@@ -54,13 +52,13 @@ export class Database {
   #committing = false
   readonly #bundles: BundleReader
 
-  private constructor(store: Store, keys: Keys, state: LoadedState, foldCacheBytes?: number) {
+  private constructor(store: Store, keys: Keys, state: LoadedState, options: FoldsOptions) {
     this.store = store
     this.keys = keys
     this.#bundles = new BundleReader(store, keys)
     this.#last = state.last
     this.#pending = state.pending
-    this.folds = new Folds(store, keys, state, foldCacheBytes)
+    this.folds = new Folds(store, keys, state, options)
   }
 
   /**
@@ -91,10 +89,10 @@ export class Database {
    * @throws {StoreError} any code of errors.ts about what is stored, `store_failed`
    */
   static async open(options: DatabaseOptions): Promise<Database> {
-    const { store, origin, folds, foldCacheBytes } = options
+    const { store, origin, folds } = options
     const keys = new Keys(origin)
     const state = await loadState(store, keys, origin, folds)
-    return new Database(store, keys, state, foldCacheBytes)
+    return new Database(store, keys, state, options)
   }
 
   /** Count of entries. */

@@ -7,6 +7,7 @@ import type { CommitPlan } from './commit.ts'
 import { StoreError } from './errors.ts'
 import { FoldCache, nameOfFoldKey } from './fold-cache.ts'
 import { FoldKeys, KeyDoubt } from './key-filter.ts'
+import type { KeyFilter } from './key-filter.ts'
 import type { Keys } from './keys.ts'
 import type { FoldState, LoadedState } from './load.ts'
 import { SetDigest, openSealed } from './sealed.ts'
@@ -44,6 +45,17 @@ export interface FoldDigest {
   readonly sum: Uint8Array
 }
 
+/** How the folds of a database are opened. */
+export interface FoldsOptions {
+  /** Bytes of values on disk that are kept in memory; default: `FOLD_CACHE_BYTES`. */
+  readonly foldCacheBytes?: number
+  /**
+   * Which keys the files have, from `checkFoldTables`. Without them each key that `get` does not find is looked for by a
+   * scan until the check of its fold is done.
+   */
+  readonly storedKeys?: ReadonlyMap<number, KeyFilter>
+}
+
 const NO_PREFIX = new Uint8Array(0)
 
 function throwDoubt(doubt: KeyDoubt): never {
@@ -63,23 +75,23 @@ export class Folds implements CommittedFolds, ViewedFolds {
   readonly #looking = new Set<Promise<void>>()
   #onDamage: (error: Error) => void = () => undefined
 
-  /** @param cacheBytes - Of values on disk that are kept in memory; default: `FOLD_CACHE_BYTES`. */
   constructor(
     store: Store,
     keys: Keys,
     { folds, sets }: Pick<LoadedState, 'folds' | 'sets'>,
-    cacheBytes?: number,
+    { foldCacheBytes, storedKeys }: FoldsOptions = {},
   ) {
     this.#store = store
     this.#keys = keys
     this.#folds = folds
     this.#sets = sets
-    this.#cache = new FoldCache(cacheBytes)
+    this.#cache = new FoldCache(foldCacheBytes)
     const onDisk = [...sets].filter(([id]) => folds.get(id)?.resident === undefined)
     this.#foldKeys = new FoldKeys(
       store,
       keys,
       new Map(onDisk.map(([id, { count }]) => [id, count])),
+      storedKeys,
     )
   }
 

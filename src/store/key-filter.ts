@@ -6,9 +6,10 @@
  * taken for new is registered a second time. A filter here says "never written" for certain and "perhaps written"
  * wrongly now and then; in the second case a scan of exactly that key decides.
  *
- * After a start the filters are filled behind the service (start-checks.ts); a key is watched from when it was noted. What
- * flipped in a table until then was found before LevelDB opened it (table-sums.ts). Once every key of a fold has been seen
- * and its sum is the one written, a key that the filter does not have is new, without a look at the disk.
+ * A start fills the filters from LevelDB's files, before it opens them (table-sums.ts). Where nobody did, the check behind
+ * the start fills them, and until it has seen all of a fold each key that `get` does not find is looked for by a scan.
+ * Once every key of a fold has been seen and its sum is the one written, a key that the filter does not have is new,
+ * without a look at the disk.
  */
 import { randomBytes } from 'node:crypto'
 import { concatBytes } from '@trustwarden/proofs'
@@ -17,100 +18,138 @@ import { StoreError } from './errors.ts'
 import type { Keys } from './keys.ts'
 import type { Store } from './store.ts'
 
-/** 12 bits and 8 hashes a key: of 1,000 keys that were never written, 3 cost a scan. */
+/** 12 bits a key: of 1,000 keys that were never written, 5 cost a scan (measured). */
 const BITS_PER_KEY = 12
-const HASHES = 8
+/** A key's bits lie in one block, one in each of its words: whoever asks touches one line of the processor's cache. */
+const BLOCK_WORDS = 8
+/** Odd factors, one a word: the high bits of a product say which bit it is. */
+const SALTS: Int32Array = Int32Array.of(
+  0x47b6137b,
+  0x44974d91,
+  0x8824ad5b,
+  0xa2b7289d,
+  0x705495c7,
+  0x2df1424b,
+  0x9efc4947,
+  0x5c6bfb31,
+)
 const FIRST_CAPACITY = 16_384
 /** 96 MiB of bits: the next slice is no larger than this one. */
 const CAPACITY_MAX = 67_108_864
 
 interface Slice {
-  readonly bits: Uint32Array
+  readonly bits: Int32Array
   readonly capacity: number
   count: number
 }
 
-/** A scalable Bloom filter: when a slice is full, one of twice its capacity is added. */
+/**
+ * A scalable Bloom filter of blocks: when a slice is full, one of twice its capacity is added.
+ *
+ * @see https://github.com/apache/parquet-format/blob/master/BloomFilter.md
+ */
 export class KeyFilter {
   readonly #slices: Slice[] = []
   /** Keys come from callers: without it they could look for keys that share bits. Whoever finds some all the same wins scans. */
-  readonly #startSeed = randomSeed()
-  readonly #stepSeed = randomSeed()
+  readonly #seed: number
   #nextCapacity: number
 
-  /** @param expected - Keys that it will hold soon. */
-  constructor(expected = 0) {
+  /** @param expected - Keys that it will hold soon. @param seed - Where hashes of keys are there already. */
+  constructor(expected = 0, seed: number = randomSeed()) {
     this.#nextCapacity = Math.min(CAPACITY_MAX, Math.max(FIRST_CAPACITY, 2 * expected))
+    this.#seed = seed
+  }
+
+  /** A filter of keys by their `keyedHash` under a seed. */
+  static of(hashes: Uint32Array, seed: number): KeyFilter {
+    const filter = new KeyFilter(hashes.length, seed)
+    for (const hash of hashes) filter.#put(hash)
+    return filter
   }
 
   /** Remembers `key`. */
   add(key: Uint8Array): void {
-    const start = keyedHash(key, this.#startSeed)
-    const step = keyedHash(key, this.#stepSeed) | 1
-    if (this.#has(start, step)) return
+    const hash = keyedHash(key, 0, key.length, this.#seed)
+    if (!this.#has(hash)) this.#put(hash)
+  }
+
+  #put(hash: number): void {
     let slice = this.#slices.at(-1)
     if (slice === undefined || slice.count >= slice.capacity) {
       const capacity = this.#nextCapacity
-      slice = { bits: new Uint32Array((capacity * BITS_PER_KEY) / 32), capacity, count: 0 }
+      slice = { bits: new Int32Array((capacity * BITS_PER_KEY) / 32), capacity, count: 0 }
       this.#slices.push(slice)
       this.#nextCapacity = Math.min(CAPACITY_MAX, 2 * capacity)
     }
     slice.count++
     const { bits } = slice
-    for (let i = 0; i < HASHES; i++) {
-      const bit = bitOf(start, step, i, bits.length * 32)
-      const at = Math.floor(bit / 32)
-      bits[at] = (bits[at] ?? 0) | (1 << (bit % 32))
-    }
+    const block = blockOf(hash, bits)
+    const mark = finish(hash)
+    for (let word = 0; word < BLOCK_WORDS; word++)
+      bits[block + word] = (bits[block + word] ?? 0) | bitOf(mark, word)
   }
 
   /** False: `key` was never added. True: it was, or its bits are those of others. */
   mayHave(key: Uint8Array): boolean {
-    if (this.#slices.length === 0) return false
-    return this.#has(keyedHash(key, this.#startSeed), keyedHash(key, this.#stepSeed) | 1)
+    return this.#slices.length > 0 && this.#has(keyedHash(key, 0, key.length, this.#seed))
   }
 
-  #has(start: number, step: number): boolean {
-    for (const { bits } of this.#slices) if (hasAll(bits, start, step)) return true
+  #has(hash: number): boolean {
+    const mark = finish(hash)
+    for (const { bits } of this.#slices) if (hasAll(bits, blockOf(hash, bits), mark)) return true
     return false
   }
 }
 
-/** The `i`-th of a key's bits (Kirsch and Mitzenmacher: two hashes serve for all). */
-function bitOf(start: number, step: number, i: number, bits: number): number {
-  return ((((start + Math.imul(i, step)) >>> 0) * bits) / 0x1_0000_0000) | 0
+/** Where the block of a hash begins. */
+function blockOf(hash: number, bits: Int32Array): number {
+  return Math.floor((hash / 0x1_0000_0000) * (bits.length / BLOCK_WORDS)) * BLOCK_WORDS
 }
 
-function hasAll(bits: Uint32Array, start: number, step: number): boolean {
-  for (let i = 0; i < HASHES; i++) {
-    const bit = bitOf(start, step, i, bits.length * 32)
-    if (((bits[Math.floor(bit / 32)] ?? 0) & (1 << (bit % 32))) === 0) return false
-  }
+/** The bit of a word. */
+function bitOf(mark: number, word: number): number {
+  return 1 << (Math.imul(mark, SALTS[word] ?? 1) >>> 27)
+}
+
+function hasAll(bits: Int32Array, block: number, mark: number): boolean {
+  for (let word = 0; word < BLOCK_WORDS; word++)
+    if (((bits[block + word] ?? 0) & bitOf(mark, word)) === 0) return false
   return true
 }
 
-function randomSeed(): number {
-  return randomBytes(4).readUInt32LE(0)
+/** A seed that nobody can foresee. */
+export function randomSeed(): number {
+  return randomBytes(4).readInt32LE(0)
 }
 
-/** MurmurHash3 of 32 bits: a tenth of what a SHA-256 costs here, and every entry asks several times. */
-function keyedHash(key: Uint8Array, seed: number): number {
+/** MurmurHash3 of 32 bits, of `bytes` from `from` to `to`: a tenth of what a SHA-256 costs here, and every entry asks several times. */
+export function keyedHash(bytes: Uint8Array, from: number, to: number, seed: number): number {
   let hash = seed
-  for (let at = 0; at < key.length; at += 4) {
+  let at = from
+  for (; at + 4 <= to; at += 4) {
     const word =
-      (key[at] ?? 0) |
-      ((key[at + 1] ?? 0) << 8) |
-      ((key[at + 2] ?? 0) << 16) |
-      ((key[at + 3] ?? 0) << 24)
-    let mixed = Math.imul(word, 0xcc9e2d51)
-    mixed = Math.imul((mixed << 15) | (mixed >>> 17), 0x1b873593)
-    hash ^= mixed
-    hash = Math.imul((hash << 13) | (hash >>> 19), 5) + 0xe6546b64
+      (bytes[at] ?? 0) |
+      ((bytes[at + 1] ?? 0) << 8) |
+      ((bytes[at + 2] ?? 0) << 16) |
+      ((bytes[at + 3] ?? 0) << 24)
+    hash = mix(hash, word)
   }
-  hash ^= key.length
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
-  return (hash ^ (hash >>> 16)) >>> 0
+  let rest = 0
+  for (let shift = 0; at < to; at++, shift += 8) rest |= (bytes[at] ?? 0) << shift
+  return finish(mix(hash, rest) ^ (to - from)) >>> 0
+}
+
+function mix(hash: number, word: number): number {
+  let mixed = Math.imul(word, 0xcc9e2d51)
+  mixed = Math.imul((mixed << 15) | (mixed >>> 17), 0x1b873593)
+  const both = hash ^ mixed
+  return (Math.imul((both << 13) | (both >>> 19), 5) + 0xe6546b64) | 0
+}
+
+function finish(hash: number): number {
+  let mixed = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
+  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35)
+  return mixed ^ (mixed >>> 16)
 }
 
 /**
@@ -145,21 +184,37 @@ export class FoldKeys {
   readonly #settled = new Set<string>()
   /** Looks under way: whoever doubts the same key waits for the same one. */
   readonly #looks = new Map<string, Promise<void>>()
-  /** Folds whose filter has every key that the fold has, and whose sum was the one written. */
+  /** Folds whose filter has every key that was on disk when it was opened. */
+  readonly #watched = new Set<number>()
+  /** Those of them whose sum was the one written: what the filter lacks is new. */
   readonly #complete = new Set<number>()
   /** Odd while a commit writes. */
   #writes = 0
 
-  /** @param counts - Keys of each fold on disk, by id. */
-  constructor(store: Store, keys: Keys, counts: ReadonlyMap<number, number>) {
+  /**
+   * @param counts - Keys of each fold on disk, by id.
+   * @param stored - From `checkFoldTables`, where somebody has read the files.
+   */
+  constructor(
+    store: Store,
+    keys: Keys,
+    counts: ReadonlyMap<number, number>,
+    stored?: ReadonlyMap<number, KeyFilter>,
+  ) {
     this.#store = store
     this.#keys = keys
-    this.#filters = new Map([...counts].map(([id, count]) => [id, new KeyFilter(count)]))
-    for (const [id, count] of counts) if (count === 0) this.complete(id)
+    this.#filters = new Map(
+      [...counts].map(([id, count]) => [id, stored?.get(id) ?? new KeyFilter(count)]),
+    )
+    for (const [id, count] of counts) {
+      if (stored?.has(id) === true) this.#watched.add(id)
+      if (count === 0) this.complete(id)
+    }
   }
 
   /** Says that every key of the fold was added, and that the fold is as it was written. */
   complete(fold: number): void {
+    this.#watched.add(fold)
     this.#complete.add(fold)
   }
 
@@ -175,7 +230,8 @@ export class FoldKeys {
 
   /** Whether a key that `get` did not find may have been lost: nothing may be decided on it yet. */
   isDoubtful(fold: number, key: Uint8Array): boolean {
-    if (this.#filters.get(fold)?.mayHave(key) !== true) return false
+    const filter = this.#filters.get(fold)
+    if (filter === undefined || (this.#watched.has(fold) && !filter.mayHave(key))) return false
     return !this.#settled.has(latin1(this.#keys.fold(fold, key)))
   }
 

@@ -2,15 +2,15 @@
  * @module The checksums of LevelDB's tables, compared before it opens: it writes one behind every block and, as Node opens
  * it, never reads them (DESIGN §5).
  *
- * A start checks the folds on disk behind its first answer. Meanwhile a scan of exactly one key says whether it is there;
- * a bit that flipped in that key itself, or in the index of its table, would take it from scan and `get` alike. Whatever
- * flips in a table that was written whole is found here, before anything is asked of it. What was damaged before LevelDB
+ * A start checks the folds on disk behind its first answer, and until then rests on what is done here: whatever flips in a
+ * table that was written whole is found before anything is asked of it, and each key that the tables and journals of a
+ * fold hold is remembered (key-filter.ts), so that one which `get` loses later is missed. What was damaged before LevelDB
  * merged it into a new table has a right checksum: the set digest finds it.
  *
  * @see https://github.com/google/leveldb/blob/main/doc/table_format.md
  * @see https://github.com/google/leveldb/blob/main/doc/impl.md
  */
-import { open, readFile } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { StoreError } from './errors.ts'
@@ -21,20 +21,16 @@ import {
   FOOTER_BYTES,
   INTERNAL_KEY_BYTES,
   TABLE_MAGIC,
+  TYPE_VALUE,
+  eachKey,
   readBlock,
-  readJournalRecords,
 } from './level-files.ts'
 import type { BlockHandle } from './level-files.ts'
+import { readManifest } from './manifest.ts'
+import type { LiveTable } from './manifest.ts'
 import type { CheckProgress } from './start-checks.ts'
 import type { KeyRange } from './store.ts'
-
-/** A table that is in force, and the keys that it can hold. */
-interface LiveTable {
-  readonly number: number
-  readonly size: number
-  readonly smallest: Uint8Array
-  readonly largest: Uint8Array
-}
+import { StoredKeys, readJournalKeys } from './stored-keys.ts'
 
 /** What was compared. */
 export interface TableSums {
@@ -42,31 +38,54 @@ export interface TableSums {
   readonly bytes: number
 }
 
-/** As `checkTableSums`, of the folds of a log. */
-export function checkFoldTables(
-  directory: string,
-  origin: string,
-  onProgress: (progress: CheckProgress) => void = () => undefined,
-): Promise<TableSums> {
-  return checkTableSums(directory, new Keys(origin).range('f'), (done, total) =>
-    onProgress({ what: 'tables', done, total }),
-  )
+/** What was compared of the folds of a log, and the keys that were found. */
+export interface FoldTables extends TableSums {
+  readonly keys: StoredKeys
 }
 
 /**
- * Compares the checksum of every block that can hold a key of `range`, and of index and filter of its table. Nobody may
- * have the database open.
+ * As `checkTableSums`, of the folds of a log, and remembers what keys they have in tables and journals.
  *
- * @throws {StoreError} `table_corrupt`, with the name of the file
+ * @throws {StoreError} as `checkTableSums`
+ */
+export async function checkFoldTables(
+  directory: string,
+  origin: string,
+  onProgress: (progress: CheckProgress) => void = () => undefined,
+): Promise<FoldTables> {
+  const keys = new Keys(origin)
+  const stored = new StoredKeys(keys)
+  const sums = await checkTableSums(directory, keys.range('f'), {
+    onProgress: (done, total) => onProgress({ what: 'tables', done, total }),
+    onKey: (key, length) => stored.add(key, length),
+  })
+  await readJournalKeys(directory, (key, length) => stored.add(key, length))
+  return { ...sums, keys: stored }
+}
+
+/** How tables are checked. */
+export interface TableSumsOptions {
+  readonly onProgress?: (bytes: number, total: number) => void
+  /** Told of each key that a compared block has a value for: the first `length` of `key`, until the next call. */
+  readonly onKey?: (key: Uint8Array, length: number) => void
+}
+
+/**
+ * Compares the checksum of every block that can hold a key of `range`, and of index and filter of its table; and that the
+ * table is the one that the MANIFEST names, by its first and last key. Nobody may have the database open.
+ *
+ * @throws {StoreError} `table_corrupt`, with the name of the file; `store_open_failed` as `readManifest`
  */
 export async function checkTableSums(
   directory: string,
   range: KeyRange,
-  onProgress: (bytes: number, total: number) => void = () => undefined,
+  options: TableSumsOptions = {},
 ): Promise<TableSums> {
-  const tables = (await readLiveTables(directory)).filter(
+  const manifest = await readManifest(directory)
+  const tables = (manifest?.tables ?? []).filter(
     ({ smallest, largest }) =>
-      Buffer.compare(smallest, range.lt) < 0 && Buffer.compare(largest, range.gte) >= 0,
+      Buffer.compare(userKey(smallest), range.lt) < 0 &&
+      Buffer.compare(userKey(largest), range.gte) >= 0,
   )
   const total = tables.reduce((sum, { size }) => sum + size, 0)
   let read = 0
@@ -76,10 +95,10 @@ export async function checkTableSums(
   const lane = async (): Promise<void> => {
     const scratch = new Scratch()
     for (const table of waiting) {
-      const compared = await checkTable(directory, table, range, scratch)
+      const compared = await checkTable(directory, table, range, { scratch, ...options })
       bytes += compared
       read += table.size
-      onProgress(read, total)
+      options.onProgress?.(read, total)
     }
   }
   await Promise.all(Array.from({ length: LANES }, lane))
@@ -93,71 +112,20 @@ function* each<T>(values: readonly T[]): IterableIterator<T> {
   yield* values
 }
 
-const TAG = {
-  comparator: 1,
-  logNumber: 2,
-  nextFile: 3,
-  lastSequence: 4,
-  compactPointer: 5,
-  deletedFile: 6,
-  newFile: 7,
-  previousLog: 9,
-} as const
-
-/** The tables that CURRENT and its MANIFEST say are in force: what else lies there a crash left, and LevelDB removes. */
-async function readLiveTables(directory: string): Promise<readonly LiveTable[]> {
-  const name = (await readFile(join(directory, 'CURRENT'), 'latin1').catch(() => '')).trim()
-  // LevelDB reads the checksums of this file itself, and says what is wrong with it.
-  if (!/^MANIFEST-\d+$/.test(name)) return []
-  const manifest = await readFile(join(directory, name)).catch(() => Buffer.alloc(0))
-  const live = new Map<number, LiveTable>()
-  try {
-    for (const record of readJournalRecords(manifest).records) readEdit(new Cursor(record), live)
-  } catch (cause) {
-    throw new StoreError('store_open_failed', `${name} in ${directory} cannot be read`, { cause })
-  }
-  return [...live.values()]
+/** A key as `range` has it. */
+function userKey(internal: Uint8Array): Uint8Array {
+  return internal.subarray(0, -INTERNAL_KEY_BYTES)
 }
 
-function readEdit(edit: Cursor, live: Map<number, LiveTable>): void {
-  const userKey = (): Uint8Array => edit.bytes(edit.varint()).slice(0, -INTERNAL_KEY_BYTES)
-  while (!edit.done()) {
-    switch (edit.varint()) {
-      case TAG.comparator:
-        edit.bytes(edit.varint())
-        break
-      case TAG.logNumber:
-      case TAG.nextFile:
-      case TAG.lastSequence:
-      case TAG.previousLog:
-        edit.varint()
-        break
-      case TAG.compactPointer:
-        edit.varint()
-        edit.bytes(edit.varint())
-        break
-      case TAG.deletedFile:
-        edit.varint()
-        live.delete(edit.varint())
-        break
-      case TAG.newFile: {
-        edit.varint()
-        const number = edit.varint()
-        const size = edit.varint()
-        live.set(number, { number, size, smallest: userKey(), largest: userKey() })
-        break
-      }
-      default:
-        throw new StoreError('files_unreadable', 'a MANIFEST says what this release does not read')
-    }
-  }
+interface TableOptions extends Pick<TableSumsOptions, 'onKey'> {
+  readonly scratch: Scratch
 }
 
 async function checkTable(
   directory: string,
   table: LiveTable,
   range: KeyRange,
-  scratch: Scratch,
+  options: TableOptions,
 ): Promise<number> {
   const name = `${String(table.number).padStart(6, '0')}.ldb`
   let file: FileHandle
@@ -167,7 +135,7 @@ async function checkTable(
     throw new StoreError('table_corrupt', `${name} cannot be opened`, { cause })
   }
   try {
-    return await new TableFile(file, name, table.size, scratch).check(range)
+    return await new TableFile(file, name, table, options).check(range)
   } catch (cause) {
     if (!(cause instanceof StoreError) || cause.code !== 'files_unreadable') throw cause
     throw new StoreError('table_corrupt', `${name}: ${cause.message}`, { cause })
@@ -179,20 +147,20 @@ async function checkTable(
 class TableFile {
   readonly #file: FileHandle
   readonly #name: string
-  readonly #size: number
-  readonly #scratch: Scratch
+  readonly #table: LiveTable
+  readonly #options: TableOptions
   #bytes = 0
 
-  constructor(file: FileHandle, name: string, size: number, scratch: Scratch) {
-    this.#scratch = scratch
+  constructor(file: FileHandle, name: string, table: LiveTable, options: TableOptions) {
     this.#file = file
     this.#name = name
-    this.#size = size
+    this.#table = table
+    this.#options = options
   }
 
   /** @returns How many bytes were compared. */
   async check(range: KeyRange): Promise<number> {
-    const footer = await this.#read({ offset: this.#size - FOOTER_BYTES, size: FOOTER_BYTES })
+    const footer = await this.#read({ offset: this.#table.size - FOOTER_BYTES, size: FOOTER_BYTES })
     if (Buffer.compare(footer.subarray(FOOTER_BYTES - TABLE_MAGIC.length), TABLE_MAGIC) !== 0)
       throw this.#corrupt('its end')
     const handles = new Cursor(footer)
@@ -202,15 +170,40 @@ class TableFile {
       new Cursor(value).handle(),
     )
     for (const filter of filters) await this.#part([filter])
+    const all: BlockHandle[] = []
     const blocks: BlockHandle[] = []
+    let isBehind = false
     for (const [key, handle] of await this.#block(index)) {
+      const block = new Cursor(handle).handle()
+      all.push(block)
       // The key of a block in the index is one from its last key on, below the first of the next.
-      const last = key.subarray(0, -INTERNAL_KEY_BYTES)
-      if (Buffer.compare(last, range.gte) >= 0) blocks.push(new Cursor(handle).handle())
-      if (Buffer.compare(last, range.lt) >= 0) break
+      const last = userKey(key)
+      if (!isBehind && Buffer.compare(last, range.gte) >= 0) blocks.push(block)
+      isBehind = Buffer.compare(last, range.lt) >= 0
     }
-    for (const part of inParts(blocks)) await this.#part(part)
+    await this.#checkEnds(all[0], all.at(-1))
+    const { onKey } = this.#options
+    for (const part of inParts(blocks)) {
+      const bytes = await this.#part(part)
+      if (onKey === undefined) continue
+      const begin = part[0]?.offset ?? 0
+      for (const { offset, size } of part)
+        eachKey(bytes, { offset: offset - begin, size }, (key, length) => {
+          const end = length - INTERNAL_KEY_BYTES
+          if (key[end] === TYPE_VALUE) onKey(key, end)
+        })
+    }
     return this.#bytes
+  }
+
+  /** Another table of the same size has right checksums too, and LevelDB asks the youngest first, whatever it holds. */
+  async #checkEnds(first: BlockHandle | undefined, last: BlockHandle | undefined): Promise<void> {
+    if (first === undefined || last === undefined) throw this.#corrupt('its index')
+    const [smallest] = [...(await this.#block(first))][0] ?? []
+    const isFirst = smallest !== undefined && Buffer.compare(smallest, this.#table.smallest) === 0
+    const [largest] = [...(await this.#block(last))].at(-1) ?? []
+    const isLast = largest !== undefined && Buffer.compare(largest, this.#table.largest) === 0
+    if (!isFirst || !isLast) throw this.#corrupt('its first or last key')
   }
 
   /** Reads a block and compares its checksum. */
@@ -238,8 +231,9 @@ class TableFile {
 
   /** What it gives back holds until the next read. */
   async #read({ offset, size }: BlockHandle): Promise<Uint8Array> {
-    if (!(offset >= 0 && size >= 0 && offset + size <= this.#size)) throw this.#corrupt('its index')
-    const bytes = this.#scratch.take(size)
+    if (!(offset >= 0 && size >= 0 && offset + size <= this.#table.size))
+      throw this.#corrupt('its index')
+    const bytes = this.#options.scratch.take(size)
     const { bytesRead } = await this.#file.read(bytes, 0, size, offset)
     if (bytesRead !== size) throw this.#corrupt('its length')
     return bytes

@@ -7,18 +7,21 @@ import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { KeyDoubt, KeyFilter } from '../../src/store/key-filter.ts'
-import type { Database } from '../../src/store/database.ts'
+import { Database } from '../../src/store/database.ts'
+import { Keys } from '../../src/store/keys.ts'
 import { MemoryStore } from '../../src/store/memory-store.ts'
 import type { MemoryDisk } from '../../src/store/memory-store.ts'
 import { SortedRows } from '../../src/store/sorted-rows.ts'
 import { beginFold, checkFold } from '../../src/store/start-checks.ts'
+import { StoredKeys } from '../../src/store/stored-keys.ts'
 import {
   DEDUP,
+  FOLDS,
+  ORIGIN,
   REVOCATIONS,
   append,
   bytesOf,
   createDatabase,
-  openDatabase,
 } from './database-fixture.ts'
 
 const keyAt = (index: number): Uint8Array =>
@@ -67,8 +70,8 @@ describe('a commit', () => {
 })
 
 describe('a fold that was opened', () => {
-  /** Keys 1 and 2, opened anew without a cache; `get` may be told to hide both. */
-  const opened = async () => {
+  /** Keys 1 and 2, opened anew without a cache, after the files were read or not; `get` may be told to hide both. */
+  const opened = async (isRead: boolean) => {
     const disk: MemoryDisk = new Map()
     await append(await createDatabase(new MemoryStore(disk)), 1, (batch) => {
       for (const at of [1, 2]) batch.put(DEDUP, keyAt(at), bytesOf(`${at}`))
@@ -77,7 +80,13 @@ describe('a fold that was opened', () => {
     const get = store.get.bind(store)
     const bent = { isHidden: false }
     store.get = (key) => (bent.isHidden && key[9] === 0x66 ? undefined : get(key))
-    const database = await openDatabase(store)
+    const storedKeys = new StoredKeys(new Keys(ORIGIN))
+    if (isRead)
+      for await (const { key } of store.scan(new Keys(ORIGIN).range('f')))
+        storedKeys.add(key, key.length)
+    const filters = storedKeys.filters()
+    const options = { store, origin: ORIGIN, folds: FOLDS, foldCacheBytes: 0 }
+    const database = await Database.open(isRead ? { ...options, storedKeys: filters } : options)
     const damage: Error[] = []
     database.folds.onDamage((error) => damage.push(error))
     return { database, bent, damage, store }
@@ -98,18 +107,26 @@ describe('a fold that was opened', () => {
     for (const spec of database.folds.specs()) await checkFold(database, beginFold(database, spec))
   }
 
-  test('is believed, and watched key by key from when each was noted', async () => {
-    const { database, bent } = await opened()
+  test('after its files were read, misses what get loses from then on, and knows what is new', async () => {
+    const { database, bent } = await opened(true)
     expect([textIn(database, 1), textIn(database, 3)]).toEqual(['1', ''])
-    database.folds.noteKey(DEDUP, keyAt(1))
     bent.isHidden = true
-    expect(textIn(database, 2)).toBe('')
     const lost = database.folds.settle(doubtOf(readIn(database, 1)))
     await expect(lost).rejects.toMatchObject({ code: 'fold_key_lost', fatal: true })
   })
 
+  test('whose files nobody read has each key that is not found looked for until all were seen', async () => {
+    const { database, bent } = await opened(false)
+    expect(textIn(database, 1)).toBe('1')
+    await database.folds.settle(doubtOf(readIn(database, 3)))
+    expect(textIn(database, 3)).toBe('')
+    bent.isHidden = true
+    const lost = database.folds.settle(doubtOf(readIn(database, 1)))
+    await expect(lost).rejects.toMatchObject({ code: 'fold_key_lost' })
+  })
+
   test('is watched whole once all of it was seen: a view hears of a loss behind it', async () => {
-    const { database, bent, damage } = await opened()
+    const { database, bent, damage } = await opened(false)
     await check(database)
     expect([textIn(database, 1), textIn(database, 3)]).toEqual(['1', ''])
     bent.isHidden = true
@@ -122,7 +139,7 @@ describe('a fold that was opened', () => {
   })
 
   test('what a scan shows to be gone is settled until a commit writes it', async () => {
-    const { database } = await opened()
+    const { database } = await opened(false)
     await check(database)
     await append(database, 1, (batch) => batch.delete(DEDUP, keyAt(2)))
     await database.folds.settle(doubtOf(readIn(database, 2)))
@@ -134,7 +151,7 @@ describe('a fold that was opened', () => {
   })
 
   test('is looked at once by all who doubt the same key', async () => {
-    const { database, store } = await opened()
+    const { database, store } = await opened(false)
     await check(database)
     await append(database, 1, (batch) => batch.delete(DEDUP, keyAt(2)))
     let looks = 0

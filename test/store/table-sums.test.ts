@@ -4,7 +4,7 @@
  * Method: a store of several small tables over three spaces of keys; every bit of every table flipped in turn, and for
  * each that is not found LevelDB itself is asked for all keys of folds, by scan and by `get`; files cut, lost and added.
  */
-import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { Keys } from '../../src/store/keys.ts'
@@ -28,8 +28,8 @@ async function writeStore(): Promise<string> {
   for (let part = 0; part < 3; part++) {
     const store = await LevelStore.open(path)
     const ops: Op[] = []
-    for (let n = 0; n < 20; n++) {
-      const number = 20 * part + n
+    for (let n = 0; n < 60; n++) {
+      const number = 60 * part + n
       ops.push({ type: 'put', key: keys.bundle(number), value: new Uint8Array(300).fill(number) })
       ops.push({ type: 'put', key: keys.batchRecord(number), value: bytesOf(`record ${number}`) })
     }
@@ -147,6 +147,28 @@ describe('the checksums of tables', () => {
     }
   })
 
+  test('are right in a table that stands in another one of its size: its first and last key are not', async () => {
+    const path = newPath()
+    await (await LevelStore.create(path)).close()
+    for (let part = 0; part < 2; part++) {
+      const store = await LevelStore.open(path)
+      const ops = foldKeys.map((key): Op => ({ type: 'put', key, value: bytesOf(`part ${part}`) }))
+      await store.write(ops)
+      await store.close()
+    }
+    await (await LevelStore.open(path)).close()
+    const [one = '', other = ''] = tablesOf(path).map((name) => join(path, name))
+    const bytes = [readFileSync(one), readFileSync(other)] as const
+    expect(bytes[0].length).toBe(bytes[1].length)
+    expect((await checkFoldTables(path, ORIGIN)).tables).toBe(2)
+    writeFileSync(one, bytes[1])
+    writeFileSync(other, bytes[0])
+    await expect(checkFoldTables(path, ORIGIN)).rejects.toMatchObject({
+      code: 'table_corrupt',
+      message: expect.stringContaining('first or last key'),
+    })
+  })
+
   test('are missed where a table is cut off or gone', async () => {
     for (const damage of [
       (path: string) => writeFileSync(path, readFileSync(path).subarray(0, -60)),
@@ -164,7 +186,16 @@ describe('the checksums of tables', () => {
     const path = copyOf()
     writeFileSync(join(path, '009999.ldb'), 'half a table')
     expect((await checkFoldTables(path, ORIGIN)).tables).toBeGreaterThanOrEqual(3)
-    expect(await checkFoldTables(newPath(), ORIGIN)).toEqual({ tables: 0, bytes: 0 })
+    const { tables, keys: stored } = await checkFoldTables(newPath(), ORIGIN)
+    expect([tables, stored.filters().size]).toEqual([0, 0])
+  })
+
+  test.each(['CURRENT', 'MANIFEST'])('are missed where %s cannot be read', async (start) => {
+    const path = copyOf()
+    const name = readdirSync(path).find((one) => one.startsWith(start)) ?? ''
+    rmSync(join(path, name))
+    mkdirSync(join(path, name))
+    await expect(checkFoldTables(path, ORIGIN)).rejects.toMatchObject({ code: 'store_open_failed' })
   })
 
   test('are read of the tables that a MANIFEST says are in force, whatever was merged', async () => {
@@ -181,5 +212,48 @@ describe('the checksums of tables', () => {
     bytes[7] = 0x3f
     writeFileSync(join(path, manifest), bytes)
     await expect(checkFoldTables(path, ORIGIN)).rejects.toMatchObject({ code: 'store_open_failed' })
+  })
+})
+
+describe('the keys that the files have', () => {
+  test('are those of tables and journals, by fold, and no others', async () => {
+    const path = copyOf()
+    const store = await LevelStore.open(path)
+    const late = keys.fold(1, bytesOf('late'))
+    const long = keys.fold(2, new Uint8Array(3000).fill(7))
+    await store.write([late, long].map((key) => ({ type: 'put', key, value: bytesOf('value') })))
+    await store.write([{ type: 'del', key: keys.fold(0, bytesOf('never')) }])
+    await store.close()
+    // What was written last lies in a journal alone.
+    const filters = (await checkFoldTables(path, ORIGIN)).keys.filters()
+    expect([...filters.keys()].toSorted((a, b) => a - b)).toEqual([0, 1, 2])
+    const has = (key: Uint8Array): boolean | undefined =>
+      filters.get(keys.rest(key)[0] ?? -1)?.mayHave(keys.rest(key, 1))
+    for (const key of [...foldKeys, late, long]) expect(has(key), keys.nameOf(key)).toBe(true)
+    let wrong = 0
+    for (let n = 0; n < 300; n++) if (has(keys.fold(n % 3, bytesOf(`other ${n}`))) === true) wrong++
+    if (has(keys.fold(0, bytesOf('never'))) === true) wrong++
+    expect(wrong).toBeLessThan(5)
+    // Now in a table.
+    await (await LevelStore.open(path)).close()
+    const again = (await checkFoldTables(path, ORIGIN)).keys.filters()
+    expect(again.get(2)?.mayHave(keys.rest(long, 1))).toBe(true)
+  })
+
+  test('are those of a journal whose end is missing, as far as it goes', async () => {
+    const path = copyOf()
+    const store = await LevelStore.open(path)
+    for (let n = 0; n < 40; n++)
+      await store.write([
+        { type: 'put', key: keys.fold(1, bytesOf(`late ${n}`)), value: new Uint8Array(2000) },
+      ])
+    await store.close()
+    const [journal = ''] = readdirSync(path).filter((name) => name.endsWith('.log'))
+    const bytes = readFileSync(join(path, journal))
+    for (let cut = bytes.length; cut > bytes.length - 4100; cut -= 97) {
+      writeFileSync(join(path, journal), bytes.subarray(0, cut))
+      const filter = (await checkFoldTables(path, ORIGIN)).keys.filters().get(1)
+      for (let n = 0; n < 37; n++) expect(filter?.mayHave(bytesOf(`late ${n}`))).toBe(true)
+    }
   })
 })
