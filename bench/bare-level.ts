@@ -7,7 +7,7 @@ import { Level } from 'level'
 export type BareLevel = Level<Uint8Array, Uint8Array>
 
 /** As the service's own database has it. */
-const WRITE_BUFFER_BYTES = 64 * 1024 * 1024
+const WRITE_BUFFER_BYTES = 32 * 1024 * 1024
 
 /** Opens one in a folder, and makes it if it is not there. */
 export async function openBareLevel(folder: string): Promise<BareLevel> {

@@ -401,7 +401,7 @@ async function lookAgain(store: Store, { key }: Row, name: string): Promise<void
   throw new StoreError('value_corrupt', `${name}: scan and get differ`)
 }
 
-/** Lets timers and I/O run: a check of 128 MiB takes long enough for a stop signal. */
+/** Lets timers and I/O run: a check of 64 MiB takes long enough for a stop signal. */
 function nextTurn(): Promise<void> {
   return new Promise((resolve) => {
     setImmediate(resolve)
