@@ -1,13 +1,13 @@
 /**
- * @module The service over logs of several sizes: start, memory, rates, latency at half load, proofs, and a restart under
- * load.
+ * @module The service over logs of several sizes: start, memory, half load right after a start and once what it left is
+ * checked, rates, proofs, and a restart under load.
  */
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { countLost } from './acknowledged.ts'
 import { copyLog } from './copy.ts'
 import { filledLog } from './fill.ts'
-import { Load } from './load.ts'
+import { Load, type LoadOrder } from './load.ts'
 import { type Figure, Rounds } from './measure.ts'
 import type { Plan } from './plan.ts'
 import { memoryMib } from './processor.ts'
@@ -33,12 +33,36 @@ async function startTime(log: BenchLog): Promise<{ service: BenchService; answer
   return { service, answeredMs: performance.now() - start }
 }
 
+const CHECKED = /^trustwarden_start_check_position 1$/m
+const CHECK_POLL_MS = 250
+const CHECK_MS_MAX = 1_200_000
+
+/** Waits until the check behind the start is done. Returns how long that took, in ms. */
+async function startChecked({ url }: BenchService): Promise<number> {
+  const start = performance.now()
+  for (;;) {
+    const answer = await fetch(`${new URL(url).origin}/metrics`)
+    if (CHECKED.test(await answer.text())) return performance.now() - start
+    if (performance.now() - start > CHECK_MS_MAX)
+      throw new Error('the check behind the start does not end')
+    await sleep(CHECK_POLL_MS)
+  }
+}
+
 /** Rates that the next round counts by. */
 interface Rates {
   single: number
   many: number
   proofs: number
 }
+
+const halfOf = (plan: Plan, rate: number): LoadOrder => ({
+  what: 'action',
+  perRequest: 1,
+  connections: HALF_LOAD_CONNECTIONS,
+  count: countFor(rate / 2, plan.halfMs, 1),
+  requestsPerSecond: rate / 2,
+})
 
 /** One round of load on a copy of the log, so that no round finds a larger one than the round before. */
 async function measureLoad(plan: Plan, rounds: Rounds, log: BenchLog, rates: Rates): Promise<void> {
@@ -49,6 +73,14 @@ async function measureLoad(plan: Plan, rounds: Rounds, log: BenchLog, rates: Rat
   try {
     const load = await Load.start(log, service)
     try {
+      // What half of the load is only an earlier round knows.
+      if (rates.single > 0)
+        addLatency(
+          rounds,
+          '1 a request, half load, right after the start',
+          await load.run(halfOf(plan, rates.single)),
+        )
+      rounds.add('rest of the check behind the start', 'ms', await startChecked(service))
       rates.single = (await load.run({ ...single, count: plan.warmUp })).rate
       rates.many = (await load.run({ ...many, count: Math.max(plan.warmUp, 1000) })).rate
       rates.proofs = (await load.run({ ...proofs, count: plan.warmUp })).rate
@@ -59,13 +91,7 @@ async function measureLoad(plan: Plan, rounds: Rounds, log: BenchLog, rates: Rat
       const hundred = countFor(rates.many, plan.loadMs, MANY.perRequest)
       const { rate } = await load.run({ ...many, count: hundred })
       rounds.add('100 a request, 8 connections', 'entries/s', rate)
-      const half = await load.run({
-        what: 'action',
-        perRequest: 1,
-        connections: HALF_LOAD_CONNECTIONS,
-        count: countFor(full.rate / 2, plan.halfMs, 1),
-        requestsPerSecond: full.rate / 2,
-      })
+      const half = await load.run(halfOf(plan, full.rate))
       addLatency(rounds, '1 a request, half load', half)
       const proven = await load.run({ ...proofs, count: countFor(rates.proofs, plan.loadMs, 1) })
       rounds.add('inclusion proofs over HTTP, 64 connections', 'proofs/s', proven.rate)
