@@ -78,7 +78,8 @@ export class KeyFilter {
     let slice = this.#slices.at(-1)
     if (slice === undefined || slice.count >= slice.capacity) {
       const capacity = this.#nextCapacity
-      slice = { bits: new Int32Array((capacity * BITS_PER_KEY) / 32), capacity, count: 0 }
+      const blocks = Math.ceil((capacity * BITS_PER_KEY) / (32 * BLOCK_WORDS))
+      slice = { bits: new Int32Array(blocks * BLOCK_WORDS), capacity, count: 0 }
       this.#slices.push(slice)
       this.#nextCapacity = Math.min(CAPACITY_MAX, 2 * capacity)
     }

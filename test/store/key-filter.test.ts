@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { KeyDoubt, KeyFilter } from '../../src/store/key-filter.ts'
+import { KeyDoubt, KeyFilter, keyedHash } from '../../src/store/key-filter.ts'
 import { Database } from '../../src/store/database.ts'
 import { Keys } from '../../src/store/keys.ts'
 import { MemoryStore } from '../../src/store/memory-store.ts'
@@ -36,8 +36,26 @@ describe('the filter of keys', () => {
     let wrong = 0
     for (let i = 0; i < count; i++) expect(filter.mayHave(keyAt(i))).toBe(true)
     for (let i = 0; i < count; i++) if (filter.mayHave(keyAt(count + i))) wrong++
-    // Three slices of 0.3 % each at the most; a filter that says yes to everything would have all.
+    // Three slices of 0.5 % each at the most; a filter that says yes to everything would have all.
     expect(wrong / count).toBeLessThan(0.02)
+  })
+
+  test('has every key, whatever number was expected: added one by one, or by their hashes', () => {
+    const hashOf = (key: Uint8Array, seed: number): number => keyedHash(key, 0, key.length, seed)
+    fc.assert(
+      fc.property(fc.nat(40_000), fc.integer(), fc.nat(1_000_000), (expected, seed, first) => {
+        const keys = Array.from({ length: 3000 }, (_, n) => keyAt(first + n))
+        const filter = new KeyFilter(expected, seed)
+        for (const key of keys) filter.add(key)
+        const hashes = Uint32Array.from(keys, (key) => hashOf(key, seed))
+        // As if there were more of them: the size of the filter is that of all hashes, equal ones too.
+        const more = new Uint32Array(hashes.length + expected).fill(hashes[0] ?? 0)
+        more.set(hashes, expected)
+        const filled = KeyFilter.of(more, seed)
+        expect(keys.filter((key) => !filter.mayHave(key) || !filled.mayHave(key))).toEqual([])
+      }),
+      { numRuns: 40 },
+    )
   })
 })
 
