@@ -140,8 +140,8 @@ export async function openService(config: Config, options: ServiceOptions): Prom
     const opening = openKeepingJournals(directory, { onWrite })
     // Node loads what `serve` needs while LevelDB reads its journals: each takes a third of a second. Who awaits it is `serve`.
     void import('./http/app.ts').catch(() => undefined)
-    const storedKeys = stored.filters()
-    const { store, journals } = await opening
+    const filters = Promise.resolve().then(() => stored.filters())
+    const [{ store, journals }, storedKeys] = await Promise.all([opening, filters])
     resources.add(() => store.close())
     // A refusal about what is stored keeps the copy of the journals and names it; any other (a wrong passphrase) does not.
     return await checkKeepingJournals(

@@ -14,6 +14,9 @@ import type { SignatureCheck, SignatureVerifier } from './verify.ts'
  * for a message costs as much as a third of a verification, and what is urgent waits behind that one alone.
  */
 const MESSAGE_CHECKS = 32
+/** What a thread may use: it keeps nothing, and left alone lets as much garbage lie as the writer's thread. */
+const RESOURCE_LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 8 }
+
 interface Waiting {
   readonly check: SignatureCheck
   readonly resolve: (verdict: boolean) => void
@@ -101,7 +104,9 @@ export class VerifyPool implements SignatureVerifier {
   }
 
   #start(slot: number): Thread {
-    const worker = new Worker(workerUrl(import.meta.url, './verify-worker.ts'))
+    const worker = new Worker(workerUrl(import.meta.url, './verify-worker.ts'), {
+      resourceLimits: RESOURCE_LIMITS,
+    })
     const thread: Thread = { worker, waiting: [] }
     this.#threads[slot] = thread
     worker.on('message', (verdicts: Uint8Array) => {

@@ -64,7 +64,12 @@ export class KeyFilter {
   static of(hashes: Uint32Array, seed: number): KeyFilter {
     const filter = new KeyFilter(hashes.length, seed)
     // In the order of their blocks, so that memory is gone through once: half the time of any other order.
-    for (const hash of hashes.sort()) filter.#put(hash)
+    let last: number | undefined
+    for (const hash of hashes.sort()) {
+      // A key that was written again is one key.
+      if (hash !== last) filter.#put(hash)
+      last = hash
+    }
     return filter
   }
 

@@ -2,11 +2,12 @@
  * @module LevelDB's files, read as bytes without LevelDB: which keys have a value in a table or journal.
  *
  * Erasure needs it, since LevelDB itself never shows what is deleted and still there. Reads only what this store
- * writes: no compression. Checksums are not compared here: a file is searched, not trusted (table-sums.ts compares them).
+ * writes: no compression. Checksums are compared where a file is trusted (table-sums.ts, manifest.ts), not where it is searched.
  *
  * @see https://github.com/google/leveldb/blob/main/doc/table_format.md
  * @see https://github.com/google/leveldb/blob/main/doc/log_format.md
  */
+import { crc32c, masked } from './crc32c.ts'
 import { StoreError } from './errors.ts'
 
 /** How a table ends. */
@@ -52,8 +53,14 @@ export function* readTableKeys(table: Uint8Array): IterableIterator<Uint8Array> 
 /**
  * The records of a journal (`*.log`) put together again: a record is cut where a block of 32 KiB ends. What follows
  * after the last whole record, as a crash or a write in progress leaves it, is given in pieces of its own.
+ *
+ * @param isTrusted - Whether checksums are to be compared.
+ * @throws {StoreError} `files_unreadable` if one is not that of its record
  */
-export function readJournalRecords(journal: Uint8Array): {
+export function readJournalRecords(
+  journal: Uint8Array,
+  isTrusted = false,
+): {
   readonly records: readonly Uint8Array[]
   /** What could not be put together. */
   readonly rest: readonly Uint8Array[]
@@ -68,10 +75,14 @@ export function readJournalRecords(journal: Uint8Array): {
       const length = (block[offset + 4] ?? 0) + 256 * (block[offset + 5] ?? 0)
       const type = block[offset + 6] ?? 0
       const end = offset + JOURNAL_HEADER_BYTES + length
+      if (isTrusted && (type > RECORD_LAST || (type === 0 && length > 0)))
+        throw unreadable('a journal has a record of no type')
       if (type === 0 || type > RECORD_LAST || end > block.length) {
         rest.push(block.subarray(offset))
         break
       }
+      if (isTrusted && masked(crc32c(block, offset + 6, end)) !== u32At(block, offset))
+        throw unreadable('a journal has a record that is not as it was written')
       if (type === RECORD_FULL || type === RECORD_FIRST) {
         rest.push(...parts)
         parts = []
@@ -85,6 +96,10 @@ export function readJournalRecords(journal: Uint8Array): {
     }
   }
   return { records, rest: [...rest, ...parts] }
+}
+
+function u32At(bytes: Uint8Array, at: number): number {
+  return new DataView(bytes.buffer, bytes.byteOffset + at, 4).getUint32(0, true)
 }
 
 /**
@@ -117,8 +132,7 @@ function endOfEntries(table: Uint8Array, { offset, size }: BlockHandle): number 
     throw unreadable('a table is shorter than its index')
   if (table[end] !== 0) throw unreadable('a table is compressed')
   if (size < 4) throw unreadable('a table has a block without restarts')
-  const restarts = new DataView(table.buffer, table.byteOffset + end - 4, 4).getUint32(0, true)
-  const entries = size - 4 * (restarts + 1)
+  const entries = size - 4 * (u32At(table, end - 4) + 1)
   if (entries < 0) throw unreadable('a table has a block with too many restarts')
   return offset + entries
 }

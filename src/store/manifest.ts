@@ -40,12 +40,12 @@ const TAG = {
 /** Undefined where there is no database. @throws {StoreError} `store_open_failed` if what is there cannot be read */
 export async function readManifest(directory: string): Promise<Manifest | undefined> {
   const name = (await readIfThere(join(directory, 'CURRENT'))).toString('latin1').trim()
-  // LevelDB reads the checksums of this file itself, and says what is wrong with it.
+  // What is wrong with this one LevelDB says itself.
   if (!/^MANIFEST-\d+$/.test(name)) return undefined
   const bytes = await readIfThere(join(directory, name))
   const reader = new EditReader()
   try {
-    for (const record of readJournalRecords(bytes).records) reader.read(new Cursor(record))
+    for (const record of readJournalRecords(bytes, true).records) reader.read(new Cursor(record))
   } catch (cause) {
     throw new StoreError('store_open_failed', `${name} in ${directory} cannot be read`, { cause })
   }

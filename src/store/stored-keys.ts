@@ -9,7 +9,7 @@ import { StoreError } from './errors.ts'
 import { KeyFilter, keyedHash, randomSeed } from './key-filter.ts'
 import type { Keys } from './keys.ts'
 import { readBatchKeys, readJournalRecords } from './level-files.ts'
-import { readManifest } from './manifest.ts'
+import type { Manifest } from './manifest.ts'
 
 /** Hashes of keys, as many as come. */
 class Hashes {
@@ -66,17 +66,20 @@ export class StoredKeys {
 /**
  * Each key that a journal in force puts. A record that LevelDB leaves out, since its checksum is wrong, is read too, as far
  * as it can be: that a key may be there costs a look, that one is missed may cost a second entry.
+ *
+ * @throws {StoreError} `store_open_failed` if one cannot be read
  */
 export async function readJournalKeys(
   directory: string,
+  manifest: Manifest,
   onKey: (key: Uint8Array, length: number) => void,
 ): Promise<void> {
-  const manifest = await readManifest(directory)
-  if (manifest === undefined) return
   for (const name of await readdir(directory)) {
     if (!/^\d+\.log$/.test(name) || Number.parseInt(name, 10) < manifest.journal) continue
-    const { records } = readJournalRecords(await readFile(join(directory, name)))
-    for (const record of records) readRecord(record, onKey)
+    const journal = await readFile(join(directory, name)).catch((cause: unknown) => {
+      throw new StoreError('store_open_failed', `${name} in ${directory} cannot be read`, { cause })
+    })
+    for (const record of readJournalRecords(journal).records) readRecord(record, onKey)
   }
 }
 
