@@ -33,21 +33,19 @@ import type { CheckProgress } from './start-checks.ts'
 import type { KeyRange } from './store.ts'
 import { StoredKeys, readJournalKeys } from './stored-keys.ts'
 
-/** What was compared. */
-export interface TableSums {
+/** What was compared of the folds of a log, and the keys that were found. */
+export interface FoldTables {
   readonly tables: number
   readonly bytes: number
-}
-
-/** What was compared of the folds of a log, and the keys that were found. */
-export interface FoldTables extends TableSums {
   readonly keys: StoredKeys
 }
 
 /**
- * As `checkTableSums`, of the folds of a log, and remembers what keys they have in tables and journals.
+ * Compares the checksum of every block that can hold a key of a fold, and of index and filter of its table; and that the
+ * table is the one that the MANIFEST names, by its first and last key. Remembers what keys the folds have in tables and
+ * journals. Nobody may have the database open.
  *
- * @throws {StoreError} as `checkTableSums`
+ * @throws {StoreError} `table_corrupt`, with the name of the file; `store_open_failed` as `readManifest`
  */
 export async function checkFoldTables(
   directory: string,
@@ -58,40 +56,29 @@ export async function checkFoldTables(
   const stored = new StoredKeys(keys)
   const manifest = await readManifest(directory)
   if (manifest === undefined) return { tables: 0, bytes: 0, keys: stored }
+  const onKey: OnKey = (key, length) => stored.add(key, length)
   const sums = await checkTables(directory, manifest, keys.range('f'), {
     onProgress: (done, total) => onProgress({ what: 'tables', done, total }),
-    onKey: (key, length) => stored.add(key, length),
+    onKey,
   })
-  await readJournalKeys(directory, manifest, (key, length) => stored.add(key, length))
+  await readJournalKeys(directory, manifest, onKey)
   return { ...sums, keys: stored }
 }
 
-/** How tables are checked. */
-interface TableSumsOptions {
-  readonly onProgress?: (bytes: number, total: number) => void
-  /** Told of each key that a compared block has a value for: the first `length` of `key`, until the next call. */
-  readonly onKey?: (key: Uint8Array, length: number) => void
-}
+/** Told of each key that a compared block has a value for: the first `length` of `key`, until the next call. */
+type OnKey = (key: Uint8Array, length: number) => void
 
-/**
- * Compares the checksum of every block that can hold a key of `range`, and of index and filter of its table; and that the
- * table is the one that the MANIFEST names, by its first and last key. Nobody may have the database open.
- *
- * @throws {StoreError} `table_corrupt`, with the name of the file; `store_open_failed` as `readManifest`
- */
-export async function checkTableSums(directory: string, range: KeyRange): Promise<TableSums> {
-  const manifest = await readManifest(directory)
-  return manifest === undefined
-    ? { tables: 0, bytes: 0 }
-    : checkTables(directory, manifest, range, {})
+interface Listeners {
+  readonly onProgress: (bytes: number, total: number) => void
+  readonly onKey: OnKey
 }
 
 async function checkTables(
   directory: string,
   manifest: Manifest,
   range: KeyRange,
-  options: TableSumsOptions,
-): Promise<TableSums> {
+  { onProgress, onKey }: Listeners,
+): Promise<Omit<FoldTables, 'keys'>> {
   const tables = manifest.tables.filter(
     ({ smallest, largest }) =>
       Buffer.compare(userKey(smallest), range.lt) < 0 &&
@@ -105,10 +92,10 @@ async function checkTables(
   const lane = async (): Promise<void> => {
     const scratch = new Scratch()
     for (const table of waiting) {
-      const compared = await checkTable(directory, table, range, { scratch, ...options })
+      const compared = await checkTable(directory, table, range, { scratch, onKey })
       bytes += compared
       read += table.size
-      options.onProgress?.(read, total)
+      onProgress(read, total)
     }
   }
   await Promise.all(Array.from({ length: LANES }, lane))
@@ -127,7 +114,8 @@ function userKey(internal: Uint8Array): Uint8Array {
   return internal.subarray(0, -INTERNAL_KEY_BYTES)
 }
 
-interface TableOptions extends Pick<TableSumsOptions, 'onKey'> {
+interface TableOptions {
+  readonly onKey: OnKey
   readonly scratch: Scratch
 }
 
@@ -195,7 +183,6 @@ class TableFile {
     const { onKey } = this.#options
     for (const part of inParts(blocks)) {
       const bytes = await this.#part(part)
-      if (onKey === undefined) continue
       const begin = part[0]?.offset ?? 0
       for (const { offset, size } of part)
         eachKey(bytes, { offset: offset - begin, size }, (key, length) => {
