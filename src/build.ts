@@ -35,16 +35,16 @@ import { CommittedView } from './ledger/state.ts'
 import { VerifyPool } from './ledger/verify-pool.ts'
 import { gatherLines, openTls, readings, startTls, timed, type Voice } from './operation.ts'
 import { ALL_FOLDS, composeRules, type Rules } from './rules.ts'
-import { damageMark, scrubPlace } from './scrub-files.ts'
+import { damageFile, scrubPlace } from './scrub-files.ts'
 import { openServiceKeys } from './service-keys.ts'
 import { refreshTrustFile } from './trust-file.ts'
 import { revocationReader } from './revocation/revocations.ts'
 import { type DiskSpace, openDiskSpace } from './space.ts'
 import { Database } from './store/database.ts'
+import { FoldTables } from './store/fold-tables.ts'
 import { HeadRecord } from './store/head-record.ts'
 import { checkKeepingJournals, listCopies, openKeepingJournals } from './store/journals.ts'
 import type { CheckProgress } from './store/start-checks.ts'
-import { checkFoldTables } from './store/table-sums.ts'
 import { type Reload, TLS_OPTIONS, type TlsKeeper } from './tls.ts'
 
 /** Milliseconds that one policy evaluation may take. */
@@ -76,6 +76,8 @@ export interface ServiceOptions {
   readonly acceptClockAheadMs?: number
   /** Where the log of the process goes; stderr by default. */
   readonly logStream?: LogStream
+  /** Bytes of tables of folds from which on they are compared behind the start (`FoldTablesOptions`). */
+  readonly heldBytes?: number
 }
 
 /** A running service. */
@@ -136,12 +138,28 @@ export async function openService(config: Config, options: ServiceOptions): Prom
     const metrics = createMetrics()
     const onWrite = (ms: number) => metrics.fsyncs.observe({ file: 'database' }, ms / 1000)
     // Nobody else has it open: the head record is held.
-    const { keys: stored } = await checkFoldTables(directory, origin, options.onProgress)
+    const damage = damageFile(config.data)
+    const { onProgress } = options
+    const tables = await FoldTables.open(directory, origin, {
+      ...(onProgress === undefined ? {} : { onProgress }),
+      ...(options.heldBytes === undefined ? {} : { heldBytes: options.heldBytes }),
+    })
+    resources.add(() => tables.close())
+    if (damage.wasLeft())
+      options.onWarning?.(
+        'the last run stopped over damage, or before it knew that there is none: everything is checked before the first answer',
+      )
+    // What a crash or damage leaves here is the mark: the next start comes this way.
+    if (damage.wasLeft() || (!tables.isCompared && !damage.set())) await tables.begin(onProgress)
+    else
+      void tables.compared.then(
+        () => fatal === undefined && damage.clear(),
+        () => undefined,
+      )
     const opening = openKeepingJournals(directory, { onWrite })
     // Node loads what `serve` needs while LevelDB reads its journals: each takes a third of a second. Who awaits it is `serve`.
     void import('./http/app.ts').catch(() => undefined)
-    const filters = Promise.resolve().then(() => stored.filters())
-    const [{ store, journals }, storedKeys] = await Promise.all([opening, filters])
+    const { store, journals } = await opening
     resources.add(() => store.close())
     // A refusal about what is stored keeps the copy of the journals and names it; any other (a wrong passphrase) does not.
     return await checkKeepingJournals(
@@ -151,7 +169,7 @@ export async function openService(config: Config, options: ServiceOptions): Prom
           store,
           origin,
           folds: foldSpecs(ALL_FOLDS),
-          storedKeys,
+          tables,
         })
         const { genesis, hash } = readGenesis(database, description)
         const keys = openServiceKeys(config, genesis, {
@@ -183,12 +201,7 @@ export async function openService(config: Config, options: ServiceOptions): Prom
         })
         const { agentQuota: agent, ownerQuota: owner } = config
         const quotas = new Quotas({ agent, owner }, () => clock.bootMs())
-        const { onProgress, acceptHead, acceptClockAheadMs } = options
-        const damage = damageMark(config.data)
-        if (damage.isSet())
-          options.onWarning?.(
-            'the last run stopped over damage: everything is checked before the first answer',
-          )
+        const { acceptHead, acceptClockAheadMs } = options
         const log = await Log.open({
           database,
           headRecord: timed(headRecord, metrics),
@@ -228,7 +241,10 @@ export async function openService(config: Config, options: ServiceOptions): Prom
         refreshTrustFile(config.data, anchorOf(genesis, hash), readRotations(log.view()))
         const parts = { config, options, genesis, hash, log, rules, clock, resources }
         const operation = { metrics, space, quotas, tls, voice, caNotAfterMs }
-        return serve({ ...parts, ...operation, onFatal, fatal: () => fatal })
+        const service = await serve({ ...parts, ...operation, onFatal, fatal: () => fatal })
+        // Not before: it would take the processor from the first answer.
+        void tables.begin().catch(() => undefined)
+        return service
       },
       refusesData,
     )

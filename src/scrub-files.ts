@@ -1,9 +1,16 @@
 /**
- * @module What a scrub leaves for the next start, in two files of the data directory: where it was, and that it found
- * damage. Neither is synced, and no statement is decided by them: without the one, or with nonsense in it, a pass begins
- * anew; without the other the next start finds the damage behind it, again by name.
+ * @module What a process leaves for the next start, in two files of the data directory: where its scrub was, and that what
+ * is stored may be damaged. No statement is decided by them. Without the first, or with nonsense in it, a pass begins anew.
  */
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import type { DamageMark } from './ledger/log.ts'
 import type { ScrubPlace } from './ledger/scrub.ts'
@@ -31,18 +38,46 @@ export function scrubPlace(data: string): ScrubPlace {
   }
 }
 
-/** The mark of damage in a data directory. */
-export function damageMark(data: string): DamageMark {
-  const path = join(data, 'damage-found')
+/** A `DamageMark` that says whether it is on disk. */
+export interface DamageFile extends DamageMark {
+  /** Never throws. @returns Whether it is there after a crash. */
+  set(): boolean
+}
+
+/**
+ * The mark of damage in a data directory: an empty file. It lies there while tables are compared behind a start: LevelDB may
+ * end the process over damage, with no word of ours, or merge it into a table whose checksums are right.
+ */
+export function damageFile(data: string): DamageFile {
+  const path = join(data, 'damage-possible')
+  const wasLeft = existsSync(path)
   return {
-    isSet: () => existsSync(path),
+    wasLeft: () => wasLeft,
     set: () => {
       try {
         writeFileSync(path, '', { mode: 0o600 })
+        syncSync(path)
+        syncSync(data)
+        return true
       } catch {
-        // The process stops over the damage all the same.
+        return false
       }
     },
-    clear: () => rmSync(path, { force: true }),
+    clear: () => {
+      try {
+        rmSync(path, { force: true })
+      } catch {
+        // As one that comes back after a crash, for this is not synced: it costs the next start time.
+      }
+    },
+  }
+}
+
+function syncSync(path: string): void {
+  const descriptor = openSync(path, 'r')
+  try {
+    fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
   }
 }

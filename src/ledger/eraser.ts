@@ -74,6 +74,8 @@ export class Eraser {
     if (this.#isIdle()) return
     const { database, onErasure, onDamage, retryMs = RETRY_MS } = this.#options
     try {
+      // Files that are held back for their comparison keep what LevelDB has removed.
+      await database.folds.compared(this.#stop.signal)
       await finishErasures(database, [...this.#due.values()], {
         signal: this.#stop.signal,
         onProgress: (result) => {

@@ -88,13 +88,15 @@ export interface LogOptions {
 }
 
 /**
- * Says to the next start that a process stopped over damage: then everything is checked before the first answer, so that
- * what was found is not served again until it is found again.
+ * Says to the next start that a process stopped over damage, or may have ended before it met some: then everything is
+ * checked before the first answer, so that what was found is not served again until it is found again.
  */
 export interface DamageMark {
-  isSet(): boolean
+  /** Whether the process before left it. */
+  wasLeft(): boolean
   /** Never throws. */
   set(): void
+  /** Never throws. */
   clear(): void
 }
 
@@ -245,11 +247,11 @@ export class Log {
       ...(journals !== undefined && { journals }),
       ...(acceptHead !== undefined && { acceptHead }),
       ...(acceptClockAheadMs !== undefined && { acceptClockAheadMs }),
-      ...(damage !== undefined && { everything: damage.isSet() }),
+      ...(damage !== undefined && { everything: damage.wasLeft() }),
       ...(onProgress !== undefined && { onProgress }),
       ...(sleep !== undefined && { sleep }),
     })
-    damage?.clear()
+    if (damage?.wasLeft() === true) damage.clear()
     const log = new Log(rest, recovered, recovered.left)
     log.#eraser.resume(recovered.due)
     log.#scrubber.start()

@@ -163,6 +163,8 @@ export class Scrubber {
   async #finishStart({ disclosuresFrom }: LeftByStart): Promise<void> {
     const { database, onStartChecked } = this.#options
     const sinceMs = performance.now()
+    await database.folds.compared(this.#stop.signal)
+    if (this.#stop.signal.aborted) throw new Interruption()
     const folds = database.folds.specs().filter(({ resident }) => !resident)
     const { size } = database
     const keys = folds.reduce((sum, { id }) => sum + (database.folds.sets.get(id)?.count ?? 0), 0)

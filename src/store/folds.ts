@@ -7,11 +7,11 @@ import type { CommitPlan } from './commit.ts'
 import { StoreError } from './errors.ts'
 import { FoldCache, nameOfFoldKey } from './fold-cache.ts'
 import { FoldKeys, KeyDoubt } from './key-filter.ts'
-import type { KeyFilter } from './key-filter.ts'
+import type { StoredFilters } from './key-filter.ts'
 import type { Keys } from './keys.ts'
 import type { FoldState, LoadedState } from './load.ts'
 import { SetDigest, openSealed } from './sealed.ts'
-import type { Store } from './store.ts'
+import type { KeyRange, Store } from './store.ts'
 
 /** A fold's place in the database. Ids are never given to another fold. */
 export interface FoldSpec {
@@ -50,10 +50,22 @@ export interface FoldsOptions {
   /** Bytes of values on disk that are kept in memory; default: `FOLD_CACHE_BYTES`. */
   readonly foldCacheBytes?: number
   /**
-   * Which keys the files have, from `checkFoldTables`. Without them each key that `get` does not find is looked for by a
+   * The files as they were before LevelDB opened them. Without them each key that `get` does not find is looked for by a
    * scan until the check of its fold is done.
    */
-  readonly storedKeys?: ReadonlyMap<number, KeyFilter>
+  readonly tables?: ComparedTables
+}
+
+/** Files that are compared behind the folds that are read from them: `FoldTables`. */
+export interface ComparedTables {
+  /** Of the filters. */
+  readonly seed: number
+  /** Which keys the files had, once all of them is as it was written; rejects if it is not. */
+  readonly compared: Promise<StoredFilters>
+  /** Compares what LevelDB reads for a key. @throws {StoreError} `table_corrupt` */
+  checkKey(key: Uint8Array): void
+  /** Compares what LevelDB reads for a scan. @throws {StoreError} `table_corrupt` */
+  checkRange(range: KeyRange): void
 }
 
 const NO_PREFIX = new Uint8Array(0)
@@ -73,13 +85,17 @@ export class Folds implements CommittedFolds, ViewedFolds {
   readonly #cache: FoldCache
   /** Keys that a view found in doubt, and that are being looked for. */
   readonly #looking = new Set<Promise<void>>()
+  readonly #compared: Promise<void>
+  /** Undefined once they are compared, or if nobody compares them. */
+  #tables: ComparedTables | undefined
+  #damage: Error | undefined
   #onDamage: (error: Error) => void = () => undefined
 
   constructor(
     store: Store,
     keys: Keys,
     { folds, sets }: Pick<LoadedState, 'folds' | 'sets'>,
-    { foldCacheBytes, storedKeys }: FoldsOptions = {},
+    { foldCacheBytes, tables }: FoldsOptions = {},
   ) {
     this.#store = store
     this.#keys = keys
@@ -91,8 +107,28 @@ export class Folds implements CommittedFolds, ViewedFolds {
       store,
       keys,
       new Map(onDisk.map(([id, { count }]) => [id, count])),
-      storedKeys,
+      tables?.seed,
     )
+    this.#tables = tables
+    this.#compared = tables === undefined ? Promise.resolve() : this.#adopt(tables)
+    // Who waits for it hears of it, and `onDamage` does.
+    this.#compared.catch(() => undefined)
+  }
+
+  /**
+   * Waits until the files are compared and nobody holds them, or `signal` aborts.
+   *
+   * @throws {StoreError} `table_corrupt`
+   */
+  async compared(signal?: AbortSignal): Promise<void> {
+    if (signal === undefined || this.#tables === undefined) return this.#compared
+    await Promise.race([
+      this.#compared,
+      new Promise<void>((resolve) => {
+        signal.addEventListener('abort', () => resolve(), { once: true })
+        if (signal.aborted) resolve()
+      }),
+    ])
   }
 
   /** A reader of one. @throws {StoreError} `fold_unknown` */
@@ -149,6 +185,7 @@ export class Folds implements CommittedFolds, ViewedFolds {
   /** Says whom to tell that a view met damage. One listener, the log's. */
   onDamage(listener: (error: Error) => void): void {
     this.#onDamage = listener
+    if (this.#damage !== undefined) listener(this.#damage)
   }
 
   /** For start-checks.ts: a key that a scan showed. From now on its loss to `get` is noticed. */
@@ -216,6 +253,7 @@ export class Folds implements CommittedFolds, ViewedFolds {
     if (kept !== undefined) return kept
     if (this.#foldKeys.isNew(fold, key)) return undefined
     const stored = this.#keys.fold(fold, key)
+    this.#tables?.checkKey(stored)
     const bytes = this.#store.get(stored)
     if (bytes === undefined) {
       if (this.#foldKeys.isDoubtful(fold, key)) onDoubt(new KeyDoubt(fold, key))
@@ -224,6 +262,18 @@ export class Folds implements CommittedFolds, ViewedFolds {
     const sealed = openSealed(stored, bytes) ?? this.#corrupt(spec, stored)
     if (isKept) this.#cache.set(name, sealed)
     return sealed
+  }
+
+  async #adopt(tables: ComparedTables): Promise<void> {
+    try {
+      this.#foldKeys.adopt(await tables.compared)
+      this.#tables = undefined
+    } catch (error) {
+      // It may be found before anybody listens.
+      if (error instanceof Error) this.#damage = error
+      if (error instanceof Error) this.#onDamage(error)
+      throw error
+    }
   }
 
   readonly #lookFor = (doubt: KeyDoubt): void => {
@@ -259,6 +309,7 @@ export class Folds implements CommittedFolds, ViewedFolds {
       return
     }
     const range = this.#keys.range('f', Uint8Array.of(spec.id), prefix)
+    this.#tables?.checkRange(range)
     for await (const { key, value } of this.#store.scan(range)) {
       const sealed = openSealed(key, value) ?? this.#corrupt(spec, key)
       yield { key: this.#keys.rest(key, 1), value: sealed.value }

@@ -6,8 +6,8 @@
  * taken for new is registered a second time. A filter here says "never written" for certain and "perhaps written"
  * wrongly now and then; in the second case a scan of exactly that key decides.
  *
- * A start fills the filters from LevelDB's files, before it opens them (table-sums.ts). Where nobody did, the check behind
- * the start fills them, and until it has seen all of a fold each key that `get` does not find is looked for by a scan.
+ * A start fills the filters from LevelDB's files (fold-tables.ts). Where nobody does, the check behind the start fills them,
+ * and until it has seen all of a fold each key that `get` does not find is looked for by a scan.
  * Once every key of a fold has been seen and its sum is the one written, a key that the filter does not have is new,
  * without a look at the disk.
  */
@@ -37,7 +37,8 @@ const FIRST_CAPACITY = 16_384
 /** 96 MiB of bits: the next slice is no larger than this one. */
 const CAPACITY_MAX = 67_108_864
 
-interface Slice {
+/** A part of a filter, as it goes from one thread to another. */
+export interface Slice {
   readonly bits: Int32Array
   readonly capacity: number
   count: number
@@ -71,6 +72,19 @@ export class KeyFilter {
       last = hash
     }
     return filter
+  }
+
+  /** Its parts. */
+  get slices(): readonly Slice[] {
+    return this.#slices
+  }
+
+  /** Takes in the parts of a filter under the same seed. */
+  adopt(slices: readonly Slice[]): void {
+    for (const slice of slices) {
+      this.#slices.push(slice)
+      this.#nextCapacity = Math.min(CAPACITY_MAX, 2 * slice.capacity)
+    }
   }
 
   /** Remembers `key`. */
@@ -182,6 +196,9 @@ const SETTLED_MAX = 65_536
 /** Only what stays contradictory while no commit runs is damage. */
 const LOOKS = 3
 
+/** The parts of the filter of each fold that has keys. */
+export type StoredFilters = ReadonlyMap<number, readonly Slice[]>
+
 /** The filters of all folds on disk, and what was settled since it was written last. */
 export class FoldKeys {
   readonly #store: Store
@@ -193,6 +210,8 @@ export class FoldKeys {
   readonly #looks = new Map<string, Promise<void>>()
   /** Folds whose filter has every key that was on disk when it was opened. */
   readonly #watched = new Set<number>()
+  /** Whether the tables are compared key by key before `get` is asked: what it does not find then is not there. */
+  #isCompared: boolean
   /** Those of them whose sum was the one written: what the filter lacks is new. */
   readonly #complete = new Set<number>()
   /** Odd while a commit writes. */
@@ -200,23 +219,29 @@ export class FoldKeys {
 
   /**
    * @param counts - Keys of each fold on disk, by id.
-   * @param stored - From `checkFoldTables`, where somebody has read the files.
+   * @param seed - Of the filters that `adopt` will be given; undefined if nobody reads the files.
    */
-  constructor(
-    store: Store,
-    keys: Keys,
-    counts: ReadonlyMap<number, number>,
-    stored?: ReadonlyMap<number, KeyFilter>,
-  ) {
+  constructor(store: Store, keys: Keys, counts: ReadonlyMap<number, number>, seed?: number) {
     this.#store = store
     this.#keys = keys
+    this.#isCompared = seed !== undefined
+    // A filter that will adopt another's parts needs room for what is written until then alone.
+    const room = (count: number): number => (seed === undefined ? count : 0)
     this.#filters = new Map(
-      [...counts].map(([id, count]) => [id, stored?.get(id) ?? new KeyFilter(count)]),
+      [...counts].map(([id, count]) => [id, new KeyFilter(room(count), seed)]),
     )
-    for (const [id, count] of counts) {
-      if (stored?.has(id) === true) this.#watched.add(id)
-      if (count === 0) this.complete(id)
+    for (const [id, count] of counts) if (count === 0) this.complete(id)
+  }
+
+  /** Takes in the keys that the files had when the database was opened: what `get` loses from now on is missed. */
+  adopt(stored: StoredFilters): void {
+    for (const [id, slices] of stored) {
+      const filter = this.#filters.get(id)
+      if (filter === undefined) continue
+      filter.adopt(slices)
+      this.#watched.add(id)
     }
+    this.#isCompared = false
   }
 
   /** Says that every key of the fold was added, and that the fold is as it was written. */
@@ -238,7 +263,8 @@ export class FoldKeys {
   /** Whether a key that `get` did not find may have been lost: nothing may be decided on it yet. */
   isDoubtful(fold: number, key: Uint8Array): boolean {
     const filter = this.#filters.get(fold)
-    if (filter === undefined || (this.#watched.has(fold) && !filter.mayHave(key))) return false
+    if (filter === undefined || this.#isCompared) return false
+    if (this.#watched.has(fold) && !filter.mayHave(key)) return false
     return !this.#settled.has(latin1(this.#keys.fold(fold, key)))
   }
 

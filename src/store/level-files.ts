@@ -200,6 +200,62 @@ export function* readBlock(
   }
 }
 
+/**
+ * The index of a table: a block of keys, and where each block of the table lies. Reads the entry that is asked for alone.
+ *
+ * @see https://github.com/google/leveldb/blob/main/table/table_builder.cc Every entry of an index is a restart of its own.
+ */
+export class IndexBlock {
+  /** Of blocks. */
+  readonly count: number
+  readonly #bytes: Uint8Array
+  readonly #restarts: number
+
+  /** @param bytes - Kept. @param size - Of the block, without what stands behind it. @throws {StoreError} `files_unreadable` */
+  constructor(bytes: Uint8Array, size: number) {
+    this.#bytes = bytes
+    this.#restarts = endOfEntries(bytes, { offset: 0, size })
+    this.count = (size - 4 - this.#restarts) / 4
+    if (this.count === 0 || this.#restarts === 0) throw unreadable('a table has no blocks')
+  }
+
+  /** The internal key of a block: from its last key on, below the first of the next. */
+  key(at: number): Uint8Array {
+    return this.#entry(at)[0]
+  }
+
+  /** Where a block lies. */
+  handle(at: number): BlockHandle {
+    return new Cursor(this.#entry(at)[1]).handle()
+  }
+
+  /** The first block that can hold a key from `key` on; `count` if none can. */
+  firstFrom(key: Uint8Array): number {
+    let [low, high] = [0, this.count]
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      const own = this.key(middle)
+      if (Buffer.compare(own.subarray(0, own.length - INTERNAL_KEY_BYTES), key) < 0)
+        low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+
+  #entry(at: number): readonly [key: Uint8Array, value: Uint8Array] {
+    const place = { at: u32At(this.#bytes, this.#restarts + 4 * at) }
+    if (varintAt(this.#bytes, place) !== 0)
+      throw unreadable('a table has an index that shares keys')
+    const keyLength = varintAt(this.#bytes, place)
+    const valueLength = varintAt(this.#bytes, place)
+    const value = place.at + keyLength
+    const end = value + valueLength
+    if (keyLength < INTERNAL_KEY_BYTES || end > this.#restarts)
+      throw unreadable('a table has an index with a row beyond its end')
+    return [this.#bytes.subarray(place.at, value), this.#bytes.subarray(value, end)]
+  }
+}
+
 /** Reads bytes one after the other; past the end is `files_unreadable`. */
 export class Cursor {
   readonly #bytes: Uint8Array

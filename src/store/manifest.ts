@@ -11,6 +11,8 @@ import { Cursor, readJournalRecords } from './level-files.ts'
 
 /** A table that is in force. */
 export interface LiveTable {
+  /** 0: its keys may lie in other tables of level 0 too. In each level above a key lies in one table. */
+  readonly level: number
   readonly number: number
   readonly size: number
   /** Its first key, as the table has it: with sequence number and type. */
@@ -90,7 +92,6 @@ class EditReader {
           this.live.delete(edit.varint())
           break
         case TAG.newFile:
-          edit.varint()
           this.#add(edit)
           break
         default:
@@ -103,8 +104,8 @@ class EditReader {
   }
 
   #add(edit: Cursor): void {
-    const [number, size] = [edit.varint(), edit.varint()]
+    const [level, number, size] = [edit.varint(), edit.varint(), edit.varint()]
     const key = (): Uint8Array => edit.bytes(edit.varint()).slice()
-    this.live.set(number, { number, size, smallest: key(), largest: key() })
+    this.live.set(number, { level, number, size, smallest: key(), largest: key() })
   }
 }

@@ -122,6 +122,7 @@ export async function checkSetDigests(
   database: Database,
   options: CheckOptions = {},
 ): Promise<void> {
+  await database.folds.compared()
   for (const spec of database.folds.specs())
     await checkFold(database, beginFold(database, spec), options)
 }

@@ -1,15 +1,14 @@
 /**
- * @module Which keys of folds a database has on disk, read from its files before LevelDB opens them.
+ * @module Which keys of folds a database has on disk, read from its files as they were before LevelDB opened them.
  *
  * `get` can lose a key to damage that comes later; whoever asks for it then has to know that it was there.
  */
-import { readFile, readdir } from 'node:fs/promises'
-import { join } from 'node:path'
 import { StoreError } from './errors.ts'
-import { KeyFilter, keyedHash, randomSeed } from './key-filter.ts'
+import { KeyFilter, keyedHash } from './key-filter.ts'
+import type { Slice, StoredFilters } from './key-filter.ts'
 import type { Keys } from './keys.ts'
 import { readBatchKeys, readJournalRecords } from './level-files.ts'
-import type { Manifest } from './manifest.ts'
+import type { OnKey } from './table-file.ts'
 
 /** Hashes of keys, as many as come. */
 class Hashes {
@@ -33,11 +32,13 @@ class Hashes {
 /** Gathers the keys of folds. Their number is known at the end alone, and a filter wants to know it first. */
 export class StoredKeys {
   readonly #space: Uint8Array
-  readonly #seed = randomSeed()
+  readonly #seed: number
   readonly #hashes = new Map<number, Hashes>()
 
-  constructor(keys: Keys) {
+  /** @param seed - That of the filters. */
+  constructor(keys: Keys, seed: number) {
     this.#space = keys.of('f')
+    this.#seed = seed
   }
 
   /** Remembers the first `length` bytes of `key`, if that is the key of a fold. */
@@ -54,36 +55,24 @@ export class StoredKeys {
     hashes.push(keyedHash(key, rest, length, this.#seed))
   }
 
-  /** A filter for each fold that has keys. */
-  filters(): ReadonlyMap<number, KeyFilter> {
-    const filters = new Map<number, KeyFilter>()
+  /** The filter of each fold that has keys. */
+  filters(): StoredFilters {
+    const filters = new Map<number, readonly Slice[]>()
     for (const [fold, hashes] of this.#hashes)
-      filters.set(fold, KeyFilter.of(hashes.all(), this.#seed))
+      filters.set(fold, KeyFilter.of(hashes.all(), this.#seed).slices)
     return filters
   }
 }
 
 /**
- * Each key that a journal in force puts. A record that LevelDB leaves out, since its checksum is wrong, is read too, as far
- * as it can be: that a key may be there costs a look, that one is missed may cost a second entry.
- *
- * @throws {StoreError} `store_open_failed` if one cannot be read
+ * Each key that a journal puts. A record that LevelDB leaves out, since its checksum is wrong, is read too, as far as it
+ * can be: that a key may be there costs a look, that one is missed may cost a second entry.
  */
-export async function readJournalKeys(
-  directory: string,
-  manifest: Manifest,
-  onKey: (key: Uint8Array, length: number) => void,
-): Promise<void> {
-  for (const name of await readdir(directory)) {
-    if (!/^\d+\.log$/.test(name) || Number.parseInt(name, 10) < manifest.journal) continue
-    const journal = await readFile(join(directory, name)).catch((cause: unknown) => {
-      throw new StoreError('store_open_failed', `${name} in ${directory} cannot be read`, { cause })
-    })
-    for (const record of readJournalRecords(journal).records) readRecord(record, onKey)
-  }
+export function readJournalKeys(journal: Uint8Array, onKey: OnKey): void {
+  for (const record of readJournalRecords(journal).records) readRecord(record, onKey)
 }
 
-function readRecord(record: Uint8Array, onKey: (key: Uint8Array, length: number) => void): void {
+function readRecord(record: Uint8Array, onKey: OnKey): void {
   try {
     for (const key of readBatchKeys(record)) onKey(key, key.length)
   } catch (thrown) {

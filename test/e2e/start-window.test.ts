@@ -1,15 +1,19 @@
 /**
  * Goal: while the check behind a start has not come to a fold, a key that `get` has lost is missed all the same, even one
  * that is read and never written: a decision that was spent is not answered as an allow, and a parent is not taken for
- * none. What is new costs no look beside `get`.
+ * none. What is new costs no look beside `get`. Tables that are compared behind a start are damaged by name whenever it is
+ * found, a process that ends before is followed by one that checks everything, and no erasure is done while they are held.
  * Method: the whole service in this process over a real directory, opened again with the scans of whole folds held, over a
- * store whose `get` hides one key.
+ * store whose `get` hides one key; opened with the comparison of its tables held, or with a bit of them flipped.
  */
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { openService, type Service } from '../../src/build.ts'
+import { existsSync, cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { openService, type Service, type ServiceOptions } from '../../src/build.ts'
 import { readConfig } from '../../src/config.ts'
 import { FOLDS } from '../../src/ledger/contract.ts'
 import type { SubmitResult } from '../../src/ledger/submissions.ts'
+import { FoldTables } from '../../src/store/fold-tables.ts'
 import { Keys } from '../../src/store/keys.ts'
 import { LevelStore } from '../../src/store/level-store.ts'
 import type { ScanRange } from '../../src/store/store.ts'
@@ -23,9 +27,9 @@ let keys: Keys
 const fatals: Error[] = []
 let letGo = (): void => undefined
 
-const open = async (): Promise<Service> => {
+const open = async (options: Partial<ServiceOptions> = {}): Promise<Service> => {
   const config = readConfig({ data: log.data, port: '0', 'log-level': 'silent' }, {})
-  service = await openService(config, { onFatal: (error) => fatals.push(error) })
+  service = await openService(config, { onFatal: (error) => fatals.push(error), ...options })
   return service
 }
 
@@ -133,4 +137,146 @@ test('what is new is taken without a look', async () => {
   expect(service?.log.stats().startChecked).toBeLessThan(1)
   expect(seen.looks).toBeLessThan(3)
   expect(fatals).toEqual([])
+})
+
+describe('tables that are compared behind a start', () => {
+  /** Tables are held whatever their size. */
+  const HELD = { heldBytes: 0 }
+  const markOf = ({ data }: LogDirectory): string => join(data, 'damage-possible')
+  const databaseOf = ({ data }: LogDirectory): string => join(data, 'db')
+
+  /** Opens with the comparison held until `letGo`. */
+  const openHeld = async (): Promise<Service> => {
+    const held = new Promise<void>((resolve) => {
+      letGo = resolve
+    })
+    const begin = Reflect.get(FoldTables.prototype, 'begin') as FoldTables['begin']
+    vi.spyOn(FoldTables.prototype, 'begin').mockImplementation(async function (
+      this: FoldTables,
+      onProgress,
+    ) {
+      await held
+      return begin.call(this, onProgress)
+    })
+    return open(HELD)
+  }
+
+  /** A log with tables of several blocks, and an agent. */
+  const write = async (): Promise<LoadAgent> => {
+    await open()
+    const agent = await issue('window/agent')
+    for (let n = 0; n < 60; n++) await submit(speaker.report(agent, null))
+    await service?.close()
+    // A start turns the journal into a table.
+    await open()
+    await service?.close()
+    return agent
+  }
+
+  const disclose = async (agent: LoadAgent): Promise<{ index: number; value: Buffer }> => {
+    const said = speaker.report(agent, null, 'a detail that is to be erased')
+    const { index } = await submit(said)
+    const [disclosure = ''] = said.disclosures
+    return { index, value: Buffer.from(disclosure) }
+  }
+
+  test('leave the mark until they are, and a process that ends before has everything checked after it', async () => {
+    const agent = await write()
+    const opened = await openHeld()
+    expect(existsSync(markOf(log))).toBe(true)
+    const asked = speaker.ask(agent)
+    const { id } = decisionOf(await submit(asked.said))
+    await submit(speaker.report(agent, { id, salt: asked.salt }))
+    await expect(submit(asked.said)).rejects.toMatchObject({ code: 'decision_spent' })
+    await issue('window/child', agent)
+    expect(opened.log.stats().startChecked).toBe(0)
+    // As a crash leaves it.
+    const crashed = makeLog()
+    for (const tail of ['', '.head', '.keys'])
+      cpSync(`${log.data}${tail}`, `${crashed.data}${tail}`, { recursive: true })
+    letGo()
+    await expect.poll(() => opened.log.stats().startChecked).toBe(1)
+    expect(existsSync(markOf(log))).toBe(false)
+    await expect(submit(asked.said)).rejects.toMatchObject({ code: 'decision_spent' })
+    await opened.close()
+    vi.restoreAllMocks()
+    try {
+      const warnings: string[] = []
+      const config = readConfig({ data: crashed.data, port: '0', 'log-level': 'silent' }, {})
+      const onWarning = (message: string) => warnings.push(message)
+      const after = await openService(config, {
+        ...HELD,
+        onFatal: (error) => expect.fail(error.message),
+        onWarning,
+      })
+      expect(after.log.stats().startChecked).toBe(1)
+      expect(warnings.join()).toContain('everything is checked')
+      expect(existsSync(markOf(crashed))).toBe(false)
+      await after.close()
+    } finally {
+      removeLog(crashed)
+    }
+    expect(fatals).toEqual([])
+  })
+
+  test('are compared by a service that is closed before, and leave no mark', async () => {
+    await write()
+    const opened = await open(HELD)
+    await opened.close()
+    expect(existsSync(markOf(log))).toBe(false)
+    expect(fatals).toEqual([])
+  })
+
+  test('stop it by name over a bit that has flipped, and the next start refuses', async () => {
+    const agent = await write()
+    const directory = databaseOf(log)
+    const name = readdirSync(directory).findLast((one) => one.endsWith('.ldb')) ?? ''
+    const bytes = readFileSync(join(directory, name))
+    /** Whether it is found by the comparison of all, and not by what is compared before. */
+    const isFoundBehind = async (at: number): Promise<boolean> => {
+      const changed = Buffer.from(bytes)
+      changed[at] = (changed[at] ?? 0) ^ 1
+      writeFileSync(join(directory, name), changed)
+      const tables = await FoldTables.open(directory, speaker.origin, HELD).catch(() => undefined)
+      let found = false
+      try {
+        // What a start looks through for erasures that are due.
+        tables?.checkRange(keys.range('f', Uint8Array.of(FOLDS.erasures.id)))
+        found = await (tables?.begin() ?? Promise.resolve()).then(
+          () => false,
+          () => true,
+        )
+      } catch {}
+      await tables?.close()
+      return tables !== undefined && found
+    }
+    // Folds lie behind entries in a table.
+    let at = bytes.lastIndexOf(agent.principal)
+    while (!(await isFoundBehind(at))) at = bytes.lastIndexOf(agent.principal, at - 1)
+    await open(HELD)
+    await expect.poll(stoppedOver).toMatchObject({ code: 'table_corrupt' })
+    await service?.close()
+    expect(existsSync(markOf(log))).toBe(true)
+    await expect(open(HELD)).rejects.toMatchObject({ code: 'table_corrupt' })
+    expect(existsSync(markOf(log))).toBe(true)
+  })
+
+  test('keep an erasure from being done', async () => {
+    const agent = await write()
+    const opened = await openHeld()
+    const { index, value } = await disclose(agent)
+    const isStored = (): boolean =>
+      readdirSync(databaseOf(log)).some((name) => {
+        const path = join(databaseOf(log), name)
+        return readFileSync(path).includes(value)
+      })
+    await submit(speaker.erase([index]))
+    expect(isStored()).toBe(true)
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    expect(isStored()).toBe(true)
+    letGo()
+    await expect.poll(isStored, { timeout: 20_000 }).toBe(false)
+    await opened.close()
+    expect(fatals).toEqual([])
+  })
 })

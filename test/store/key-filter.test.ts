@@ -24,6 +24,9 @@ import {
   createDatabase,
 } from './database-fixture.ts'
 
+/** Of filters that are filled by hashes. */
+const SEED = 7
+
 const keyAt = (index: number): Uint8Array =>
   new Uint8Array(createHash('sha256').update(`key ${index}`).digest())
 
@@ -98,13 +101,15 @@ describe('a fold that was opened', () => {
     const get = store.get.bind(store)
     const bent = { isHidden: false }
     store.get = (key) => (bent.isHidden && key[9] === 0x66 ? undefined : get(key))
-    const storedKeys = new StoredKeys(new Keys(ORIGIN))
+    const storedKeys = new StoredKeys(new Keys(ORIGIN), SEED)
     if (isRead)
       for await (const { key } of store.scan(new Keys(ORIGIN).range('f')))
         storedKeys.add(key, key.length)
-    const filters = storedKeys.filters()
+    const compared = Promise.resolve(storedKeys.filters())
+    const tables = { seed: SEED, compared, checkKey: () => undefined, checkRange: () => undefined }
     const options = { store, origin: ORIGIN, folds: FOLDS, foldCacheBytes: 0 }
-    const database = await Database.open(isRead ? { ...options, storedKeys: filters } : options)
+    const database = await Database.open(isRead ? { ...options, tables } : options)
+    await database.folds.compared()
     const damage: Error[] = []
     database.folds.onDamage((error) => damage.push(error))
     return { database, bent, damage, store }

@@ -204,7 +204,7 @@ export class TestLog {
       decideBudgetMs: Number.POSITIVE_INFINITY,
       onFatal: (error) => this.fatal.push(error),
       damage: {
-        isSet: () => this.isDamaged,
+        wasLeft: () => this.isDamaged,
         set: () => {
           this.isDamaged = true
         },
