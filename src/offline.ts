@@ -20,7 +20,9 @@ import { CommittedView } from './ledger/state.ts'
 import { rootOf } from './service-keys.ts'
 import { Database } from './store/database.ts'
 import { HeadRecord } from './store/head-record.ts'
+import { checkTables } from './store/fold-tables.ts'
 import { type KeptJournals, openKeepingJournals } from './store/journals.ts'
+import type { CheckProgress } from './store/start-checks.ts'
 import { keyRanges } from './trust-file.ts'
 
 /** What an offline command needs of a log that no process serves. */
@@ -66,9 +68,13 @@ export function keylessRules(genesis: Genesis): Rules {
 /**
  * Opens a log without its keys: rules that register and rebuild, and nothing that signs.
  *
- * @throws DirectoryError, StoreError (`store_locked`, `head_record_locked` while a service runs)
+ * @param onTables - Told how far the tables are compared; without it they are not.
+ * @throws DirectoryError, StoreError (`store_locked`, `head_record_locked` while a service runs; `table_corrupt`)
  */
-export async function openOffline(paths: Pick<Paths, 'data' | 'head'>): Promise<OfflineLog> {
+export async function openOffline(
+  paths: Pick<Paths, 'data' | 'head'>,
+  onTables?: (progress: CheckProgress) => void,
+): Promise<OfflineLog> {
   const description = readDescription(paths.data)
   const { origin } = description
   const headRecord = await HeadRecord.open(paths.head, { origin })
@@ -81,7 +87,9 @@ export async function openOffline(paths: Pick<Paths, 'data' | 'head'>): Promise<
     }
   }
   try {
-    const { store, journals } = await openKeepingJournals(databasePath(paths.data))
+    const directory = databasePath(paths.data)
+    if (onTables !== undefined) await checkTables(directory, onTables)
+    const { store, journals } = await openKeepingJournals(directory)
     closeStore = () => store.close()
     const database = await Database.open({ store, origin, folds: foldSpecs(ALL_FOLDS) })
     const { genesis, hash } = readGenesis(database, description)

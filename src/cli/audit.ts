@@ -55,7 +55,8 @@ export const audit: Command = {
       call.has('hashes') || call.optional('from') !== undefined || call.optional('to') !== undefined
     const data = withoutSlashes(call.required('data'))
     const trust = call.optional('trust')
-    const log = await openOffline({ data, head: call.optional('head') ?? `${data}.head` })
+    const paths = { data, head: call.optional('head') ?? `${data}.head` }
+    const log = await (isPart ? openOffline(paths) : openComparing(paths, io))
     try {
       const trusted = trust === undefined ? undefined : readTrusted(trust, log.genesis.origin)
       if (isPart) return await auditRange(call, { log, anchor: trusted?.anchor }, io)
@@ -67,6 +68,19 @@ export const audit: Command = {
       await log.close()
     }
   },
+}
+
+/** The audit of all that is stored begins with its tables. */
+async function openComparing(
+  paths: { readonly data: string; readonly head: string },
+  io: Io,
+): Promise<OfflineLog> {
+  const progress = startProgress(io, 'audit')
+  try {
+    return await openOffline(paths, progress.tell)
+  } finally {
+    progress.end()
+  }
 }
 
 /** What is trusted of the log: its anchor as it is, or a file that holds it or a trust file. */

@@ -36,8 +36,8 @@ import {
 import { Auditor, httpSource } from './auditor.ts'
 import { type Random, seededRandom } from './random.ts'
 
-/** What became of one flip. `silent` and `unnamed` must not be; `aborted` is LevelDB's own, loud and before any answer. */
-export type Fate = 'refused' | 'reported' | 'aborted' | 'holds' | 'silent' | 'unnamed'
+/** What became of one flip. `silent` and `unnamed` must not be. */
+export type Fate = 'refused' | 'reported' | 'holds' | 'silent' | 'unnamed'
 
 /** How often each came, by name of what was said. */
 export interface FlipReport {
@@ -118,11 +118,21 @@ function nameOf(text: string): string | undefined {
 function refusalOf(text: string): Outcome {
   const name = nameOf(text)
   if (name !== undefined) return { fate: 'refused', said: name }
-  // LevelDB checks its own order by assertions, and ends the process over some damage before anybody can say more.
-  const assertion = /leveldb.*Assertion `(.*)' failed/.exec(text)?.[1]
-  return assertion === undefined
-    ? { fate: 'unnamed', said: text }
-    : { fate: 'aborted', said: `assertion ${assertion}` }
+  return { fate: 'unnamed', said: text }
+}
+
+/** LevelDB checks its own order by assertions, and ends the process over some damage before anybody can say more. */
+const ABORT = /leveldb.*Assertion `.*' failed/
+
+/** What the audit says, which an operator is told to run once the process has ended like that. */
+async function judgeAborted(log: Written, data: string): Promise<Outcome> {
+  try {
+    await runCliAsync(['audit', '--data', data, '--trust', log.anchor])
+  } catch (thrown) {
+    const { fate, said } = refusalOf(textOf(thrown))
+    return fate === 'refused' ? { fate: 'reported', said: `aborted, then ${said}` } : { fate, said }
+  }
+  return { fate: 'unnamed', said: 'aborted, and the audit holds' }
 }
 
 const textOf = (thrown: unknown): string => {
@@ -138,7 +148,8 @@ async function judge(log: Written, data: string): Promise<Outcome> {
   try {
     service = await startService(copy, { flags: ['--open-reads', 'true'] })
   } catch (thrown) {
-    return refusalOf(textOf(thrown))
+    const text = textOf(thrown)
+    return ABORT.test(text) ? judgeAborted(log, data) : refusalOf(text)
   }
   try {
     const auditor = new Auditor(log.anchor)
@@ -159,6 +170,7 @@ async function judge(log: Written, data: string): Promise<Outcome> {
     await service.stop()
     const name = nameOf(service.stderr())
     if (name !== undefined) return { fate: 'reported', said: name }
+    if (ABORT.test(service.stderr())) return await judgeAborted(log, data)
     return { fate: 'silent', said: textOf(thrown) }
   } finally {
     await service.stop()
@@ -209,7 +221,6 @@ export async function bitFlipRounds(flips: number, entries: number): Promise<Fli
   const fates: Record<Fate, number> = {
     refused: 0,
     reported: 0,
-    aborted: 0,
     holds: 0,
     silent: 0,
     unnamed: 0,
