@@ -183,12 +183,15 @@ describe('tables that are compared behind a start', () => {
   test('leave the mark until they are, and a process that ends before has everything checked after it', async () => {
     const agent = await write()
     const opened = await openHeld()
+    const looks = vi.spyOn(LevelStore.prototype, 'scan')
     expect(existsSync(markOf(log))).toBe(true)
     const asked = speaker.ask(agent)
     const { id } = decisionOf(await submit(asked.said))
     await submit(speaker.report(agent, { id, salt: asked.salt }))
     await expect(submit(asked.said)).rejects.toMatchObject({ code: 'decision_spent' })
     await issue('window/child', agent)
+    // Nobody looked for what `get` did not find: its blocks were compared.
+    expect(looks.mock.calls.filter(([{ limit }]) => limit === 1)).toEqual([])
     expect(opened.log.stats().startChecked).toBe(0)
     // As a crash leaves it.
     const crashed = makeLog()
@@ -227,12 +230,11 @@ describe('tables that are compared behind a start', () => {
     expect(fatals).toEqual([])
   })
 
-  test('stop it by name over a bit that has flipped, and the next start refuses', async () => {
-    const agent = await write()
+  /** Flips a bit that is in no block which is compared before the first answer. */
+  const flip = async (agent: LoadAgent): Promise<void> => {
     const directory = databaseOf(log)
     const name = readdirSync(directory).findLast((one) => one.endsWith('.ldb')) ?? ''
     const bytes = readFileSync(join(directory, name))
-    /** Whether it is found by the comparison of all, and not by what is compared before. */
     const isFoundBehind = async (at: number): Promise<boolean> => {
       const changed = Buffer.from(bytes)
       changed[at] = (changed[at] ?? 0) ^ 1
@@ -253,12 +255,37 @@ describe('tables that are compared behind a start', () => {
     // Folds lie behind entries in a table.
     let at = bytes.lastIndexOf(agent.principal)
     while (!(await isFoundBehind(at))) at = bytes.lastIndexOf(agent.principal, at - 1)
+  }
+
+  test('stop it by name over a bit that has flipped, and the next start refuses', async () => {
+    await flip(await write())
     await open(HELD)
     await expect.poll(stoppedOver).toMatchObject({ code: 'table_corrupt' })
     await service?.close()
     expect(existsSync(markOf(log))).toBe(true)
     await expect(open(HELD)).rejects.toMatchObject({ code: 'table_corrupt' })
     expect(existsSync(markOf(log))).toBe(true)
+  })
+
+  test('are damaged for whoever reads a key that may be in the block, before all are compared', async () => {
+    const agent = await write()
+    const store = await LevelStore.open(databaseOf(log))
+    const rows: [fold: number, key: Uint8Array, value: Uint8Array][] = []
+    for await (const { key, value } of store.scan(keys.range('f')))
+      rows.push([keys.rest(key)[0] ?? -1, keys.rest(key, 1), value])
+    await store.close()
+    await flip(agent)
+    const opened = await openHeld()
+    const view = opened.log.view()
+    const onDisk = Object.values(FOLDS).filter(({ resident }) => !resident)
+    const read = (): void => {
+      for (const [fold, key] of rows) {
+        const spec = onDisk.find(({ id }) => id === fold)
+        if (spec !== undefined) view.get(spec, key)
+      }
+    }
+    expect(read).toThrow(expect.objectContaining({ code: 'table_corrupt' }))
+    await expect.poll(stoppedOver).toMatchObject({ code: 'table_corrupt' })
   })
 
   test('keep an erasure from being done', async () => {
