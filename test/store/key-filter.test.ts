@@ -11,6 +11,7 @@ import { Database } from '../../src/store/database.ts'
 import { Keys } from '../../src/store/keys.ts'
 import { MemoryStore } from '../../src/store/memory-store.ts'
 import type { MemoryDisk } from '../../src/store/memory-store.ts'
+import type { KeyRange } from '../../src/store/store.ts'
 import { SortedRows } from '../../src/store/sorted-rows.ts'
 import { beginFold, checkFold } from '../../src/store/start-checks.ts'
 import { StoredKeys } from '../../src/store/stored-keys.ts'
@@ -136,6 +137,28 @@ describe('a fold that was opened', () => {
     bent.isHidden = true
     const lost = database.folds.settle(doubtOf(readIn(database, 1)))
     await expect(lost).rejects.toMatchObject({ code: 'fold_key_lost', fatal: true })
+  })
+
+  test('while its files are compared, has them compared for each key and each scan first', async () => {
+    const asked: string[] = []
+    const tables = {
+      seed: SEED,
+      compared: new Promise<never>(() => undefined),
+      checkKey: (key: Uint8Array) => asked.push(Buffer.from(key).toString('hex')),
+      checkRange: ({ gte }: KeyRange) => asked.push(Buffer.from(gte).toString('hex')),
+    }
+    const store = new MemoryStore()
+    await append(await createDatabase(store), 1, (batch) =>
+      batch.put(DEDUP, keyAt(1), bytesOf('1')),
+    )
+    const database = await Database.open({ store, origin: ORIGIN, folds: FOLDS, tables })
+    expect([textIn(database, 1), textIn(database, 2)]).toEqual(['1', ''])
+    const shown: Uint8Array[] = []
+    for await (const { key } of database.folds.reader(DEDUP).scan()) shown.push(key)
+    expect(shown).toEqual([keyAt(1)])
+    const keys = [database.keys.fold(DEDUP, keyAt(1)), database.keys.fold(DEDUP, keyAt(2))]
+    const whole = database.keys.range('f', Uint8Array.of(DEDUP)).gte
+    expect(asked).toEqual([...keys, whole].map((key) => Buffer.from(key).toString('hex')))
   })
 
   test('whose files nobody read has each key that is not found looked for until all were seen', async () => {
