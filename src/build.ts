@@ -92,6 +92,8 @@ export interface Service {
   listen(): Promise<string>
   /** Reads the certificate again; undefined if the listener has none. */
   reload(): Reload | undefined
+  /** Resolves once tables are compared, or damaged: a service that is closed before waits for it, and answers no more. */
+  compared(): Promise<void>
   /** Says that it is not ready from now on, and goes on answering. */
   drain(): void
   /** Stops taking requests, answers those under way, releases everything. */
@@ -149,18 +151,19 @@ export async function openService(config: Config, options: ServiceOptions): Prom
       options.onWarning?.(
         'the last run stopped over damage, or before it knew that there is none: everything is checked before the first answer',
       )
-    // What a crash or damage leaves here is the mark: the next start comes this way.
+    // What a crash or damage leaves from here on is the mark: the start that finds it compares first.
     if (damage.wasLeft() || (!tables.isCompared && !damage.set())) await tables.begin(onProgress)
-    else
-      void tables.compared.then(
-        () => fatal === undefined && damage.clear(),
-        () => undefined,
-      )
     const opening = openKeepingJournals(directory, { onWrite })
     // Node loads what `serve` needs while LevelDB reads its journals: each takes a third of a second. Who awaits it is `serve`.
     void import('./http/app.ts').catch(() => undefined)
     const { store, journals } = await opening
     resources.add(() => store.close())
+    // Only now: the mark may be that of a process which has the database open. One that was found goes when all is checked.
+    if (!damage.wasLeft())
+      void tables.compared.then(
+        () => fatal === undefined && damage.clear(),
+        () => undefined,
+      )
     // A refusal about what is stored keeps the copy of the journals and names it; any other (a wrong passphrase) does not.
     return await checkKeepingJournals(
       journals,
@@ -241,7 +244,7 @@ export async function openService(config: Config, options: ServiceOptions): Prom
         refreshTrustFile(config.data, anchorOf(genesis, hash), readRotations(log.view()))
         const parts = { config, options, genesis, hash, log, rules, clock, resources }
         const operation = { metrics, space, quotas, tls, voice, caNotAfterMs }
-        const service = await serve({ ...parts, ...operation, onFatal, fatal: () => fatal })
+        const service = await serve({ ...parts, ...operation, tables, onFatal, fatal: () => fatal })
         // Not before: it would take the processor from the first answer.
         void tables.begin().catch(() => undefined)
         return service
@@ -291,6 +294,7 @@ interface Parts {
   readonly rules: Rules
   readonly clock: Clock
   readonly resources: Resources
+  readonly tables: FoldTables
   readonly onFatal: (error: Error) => void
   readonly fatal: () => Error | undefined
   readonly metrics: Metrics
@@ -374,6 +378,11 @@ async function serve(parts: Parts): Promise<Service> {
       return url
     },
     reload: () => tls?.reload(),
+    compared: () =>
+      parts.tables.compared.then(
+        () => undefined,
+        () => undefined,
+      ),
     drain: () => {
       draining = true
     },

@@ -52,8 +52,13 @@ function untilSignal(io: Io): Promise<NodeJS.Signals> {
   })
 }
 
-/** Answers what is under way and releases everything, within a bound: what hangs must not hold up the next start. */
+/**
+ * Answers what is under way and releases everything, within a bound: what hangs must not hold up the next start. Tables that
+ * are not compared yet come first, while it goes on answering: how long they take is the disk's to say, and the next start
+ * would check everything.
+ */
 async function stop(service: Service, io: Io): Promise<void> {
+  await service.compared()
   const timer = setTimeout(() => {
     logLine(io, 'fatal', `the service did not end within ${STOP_MS_MAX} ms: the process ends`)
     process.exit(1)

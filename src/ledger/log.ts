@@ -157,7 +157,6 @@ export class Log {
     this.#folds = [...CORE_FOLDS, ...options.folds]
     this.#guard = options.guard ?? new ClockGuard(clock)
     this.#reader = new LogReader(database, keys, published, (error) => this.#writer.stop(error))
-    database.folds.onDamage((error) => this.#writer.stop(error))
     this.#verifier = options.verifier ?? new VerifyPool()
     this.#eraser = new Eraser({
       database,
@@ -190,6 +189,8 @@ export class Log {
       onCommitted: (batch) => this.#afterBatch(batch),
       ...(options.decideBudgetMs !== undefined && { decideBudgetMs: options.decideBudgetMs }),
     })
+    // Only now: it tells at once what it has found.
+    database.folds.onDamage((error) => this.#writer.stop(error))
     this.#submissions = new Submissions({
       origin,
       handlers: options.handlers,

@@ -119,17 +119,13 @@ export class FoldTables {
     const manifest = await readManifest(directory)
     const all = (manifest?.tables ?? []).filter((table) => holdsAny(table, range))
     const { heldBytes = HELD_BYTES_MIN, heldTables = HELD_TABLES_MAX, onProgress } = options
-    const held = bytesOf(all) < heldBytes ? 0 : heldTables
+    const tables = openTables(directory, all.slice(0, bytesOf(all) < heldBytes ? 0 : heldTables))
+    const held = tables.length
+    const open = tables.map(({ descriptor }) => descriptor)
     const stored = new StoredKeys(keys, seed)
     const onKey: OnKey = (key, length) => stored.add(key, length)
-    await compareNow(directory, all.slice(held), { range, onKey, onProgress })
-    const open: number[] = []
     try {
-      const tables = all.slice(0, held).map((table) => {
-        const opened = openTable(directory, table)
-        open.push(opened.descriptor)
-        return opened
-      })
+      await compareNow(directory, all.slice(held), { range, onKey, onProgress })
       const journals = await openJournals(directory, manifest)
       open.push(...journals)
       if (held === 0) for (const journal of journals) readJournalKeys(readFileSync(journal), onKey)
@@ -187,13 +183,12 @@ export class FoldTables {
       journals: this.#journals,
     }
     const total = bytesOf(this.#held)
-    const worker = new Worker(workerUrl(import.meta.url, './table-worker.ts'), {
-      workerData: order,
-    })
-    this.#worker = worker
+    const worker = this.#start(order)
+    if (worker === undefined) return this.compared
     worker.on('message', (report: ComparisonReport) => {
       if ('done' in report) onProgress({ what: 'tables', done: report.done, total })
-      else if ('filters' in report) void this.#finish(new Map(report.filters))
+      else if ('filters' in report)
+        this.#finish(new Map(report.filters)).catch((error: Error) => this.#reject(error))
       else this.#fail(new StoreError(report.code, report.message))
     })
     worker.on('error', (cause) => {
@@ -214,6 +209,16 @@ export class FoldTables {
   async close(): Promise<void> {
     await this.begin().catch(() => undefined)
     await this.#release()
+  }
+
+  #start(order: ComparisonOrder): Worker | undefined {
+    try {
+      const url = workerUrl(import.meta.url, './table-worker.ts')
+      this.#worker = new Worker(url, { workerData: order })
+    } catch (cause) {
+      this.#fail(new StoreError('store_failed', 'no thread compares tables', { cause }))
+    }
+    return this.#worker
   }
 
   async #finish(found: StoredFilters): Promise<void> {
@@ -271,7 +276,7 @@ async function compareNow(
   const total = bytesOf(tables)
   let done = 0
   for (const table of tables) {
-    withTable(directory, table, (file) => file.checkRange(range, onKey))
+    withTable(directory, table, (file) => file.readRange(range, onKey))
     done += table.size
     onProgress?.({ what: 'tables', done, total })
     await nextTurn()
@@ -280,6 +285,32 @@ async function compareNow(
 
 const bytesOf = (tables: readonly LiveTable[]): number =>
   tables.reduce((sum, { size }) => sum + size, 0)
+
+/**
+ * As many of the tables as the process may have open, and half of them if that is not all: LevelDB and sockets want some.
+ *
+ * @throws {StoreError} as `openTable`
+ */
+function openTables(directory: string, tables: readonly LiveTable[]): readonly OpenTable[] {
+  const open: OpenTable[] = []
+  const closeFrom = (first: number): void => {
+    for (const { descriptor } of open.splice(first)) closeSync(descriptor)
+  }
+  try {
+    for (const table of tables) open.push(openTable(directory, table))
+  } catch (error) {
+    const isLimit = ['EMFILE', 'ENFILE'].includes(codeOf(error) ?? '')
+    closeFrom(isLimit ? Math.floor(open.length / 2) : 0)
+    if (!isLimit) throw error
+  }
+  return open
+}
+
+/** The system's name for what kept a file from being opened. */
+function codeOf(error: unknown): string | undefined {
+  const cause = error instanceof StoreError ? error.cause : undefined
+  return (cause as NodeJS.ErrnoException | undefined)?.code
+}
 
 function holdsAny({ smallest, largest }: LiveTable, { gte, lt }: KeyRange): boolean {
   return Buffer.compare(userKey(smallest), lt) < 0 && Buffer.compare(userKey(largest), gte) >= 0
@@ -337,7 +368,7 @@ class Level {
     for (const { file, smallest, largest } of this.#places) {
       const isBeside =
         Buffer.compare(smallest, range.lt) >= 0 || Buffer.compare(largest, range.gte) < 0
-      if (!isBeside) file.checkRange(range, () => undefined)
+      if (!isBeside) file.checkRange(range)
     }
   }
 

@@ -83,20 +83,29 @@ export class TableFile {
    * hide the key once LevelDB merges the table; one that is damaged elsewhere is out of order, over which LevelDB ends.
    */
   checkKey(key: Uint8Array): void {
+    this.#checkBlocks(key, (last) => Buffer.compare(last, key) > 0)
+  }
+
+  /** The same for every key of `range`. */
+  checkRange({ gte, lt }: KeyRange): void {
+    this.#checkBlocks(gte, (last) => Buffer.compare(last, lt) >= 0)
+  }
+
+  #checkBlocks(from: Uint8Array, endsBehind: (last: Uint8Array) => boolean): void {
     this.#named(() => {
-      const first = this.#index.firstFrom(key)
+      const first = this.#index.firstFrom(from)
       if (first > 0) this.#checkBlock(first - 1)
       // The key of a block in the index is one from its last key on, below the first of the next.
       for (let at = first, isBehind = false; at < this.#index.count; at++) {
         this.#checkBlock(at)
         if (isBehind) return
-        isBehind = Buffer.compare(userKey(this.#index.key(at)), key) > 0
+        isBehind = endsBehind(userKey(this.#index.key(at)))
       }
     })
   }
 
-  /** Compares every block that can hold a key of `range`, and tells of the keys in them. */
-  checkRange({ gte, lt }: KeyRange, onKey: OnKey): void {
+  /** Compares every block that can hold a key of `range`, whether it was compared or not, and tells of the keys in them. */
+  readRange({ gte, lt }: KeyRange, onKey: OnKey): void {
     this.#named(() => {
       const blocks: BlockHandle[] = []
       for (let at = this.#index.firstFrom(gte); at < this.#index.count; at++) {

@@ -22,7 +22,7 @@ function compare({ origin, seed, tables, journals }: ComparisonOrder): void {
   for (const journal of journals) readJournalKeys(readFileSync(journal), onKey)
   let done = 0
   for (const table of tables) {
-    new TableFile(table).checkRange(keys.range('f'), onKey)
+    new TableFile(table).readRange(keys.range('f'), onKey)
     done += table.size
     say({ done })
   }

@@ -346,6 +346,39 @@ describe('tables that are held', () => {
     expect(passed).toBeGreaterThan(100)
   })
 
+  test('are compared for a key and for a range with the blocks beside theirs', async () => {
+    const path = newPath()
+    const store = await LevelStore.create(path)
+    await store.write(
+      foldKeys.map((key): Op => ({ type: 'put', key, value: new Uint8Array(500).fill(7) })),
+    )
+    await store.close()
+    await (await LevelStore.open(path)).close()
+    const [name = ''] = tablesOf(path)
+    const bytes = readFileSync(join(path, name))
+    const [middle = new Uint8Array(0)] = [...foldKeys].sort(Buffer.compare).slice(150)
+    for (const check of [
+      (tables: FoldTables) => tables.checkKey(middle),
+      (tables: FoldTables) => tables.checkRange({ gte: middle, lt: middle }),
+    ]) {
+      const found = new Set<string>()
+      for (let at = 0; at < bytes.length; at += 1000) {
+        const changed = Buffer.from(bytes)
+        changed[at] = (changed[at] ?? 0) ^ 1
+        writeFileSync(join(path, name), changed)
+        const tables = await FoldTables.open(path, ORIGIN, HELD).catch(() => undefined)
+        try {
+          if (tables !== undefined) check(tables)
+        } catch (error) {
+          found.add(String(error))
+        }
+        await tables?.close()
+      }
+      expect([...found]).toHaveLength(3)
+      writeFileSync(join(path, name), bytes)
+    }
+  })
+
   test('are read once LevelDB has merged and removed them, for a key, a range, and all', async () => {
     const path = copyOf()
     const tables = await FoldTables.open(path, ORIGIN, HELD)
