@@ -356,7 +356,9 @@ describe('tables that are held', () => {
     await (await LevelStore.open(path)).close()
     const [name = ''] = tablesOf(path)
     const bytes = readFileSync(join(path, name))
-    const [middle = new Uint8Array(0)] = [...foldKeys].sort((a, b) => Buffer.compare(a, b)).slice(150)
+    const [middle = new Uint8Array(0)] = [...foldKeys]
+      .sort((a, b) => Buffer.compare(a, b))
+      .slice(150)
     for (const check of [
       (tables: FoldTables) => tables.checkKey(middle),
       (tables: FoldTables) => tables.checkRange({ gte: middle, lt: middle }),
