@@ -210,8 +210,8 @@ export class FoldKeys {
   readonly #looks = new Map<string, Promise<void>>()
   /** Folds whose filter has every key that was on disk when it was opened. */
   readonly #watched = new Set<number>()
-  /** Whether the tables are compared key by key before `get` is asked: what it does not find then is not there. */
-  #isCompared: boolean
+  /** Whether whoever asks has the blocks of a key compared first, since `adopt` is yet to come: what `get` does not find then is not there. */
+  #checksKeys: boolean
   /** Those of them whose sum was the one written: what the filter lacks is new. */
   readonly #complete = new Set<number>()
   /** Odd while a commit writes. */
@@ -224,7 +224,7 @@ export class FoldKeys {
   constructor(store: Store, keys: Keys, counts: ReadonlyMap<number, number>, seed?: number) {
     this.#store = store
     this.#keys = keys
-    this.#isCompared = seed !== undefined
+    this.#checksKeys = seed !== undefined
     // A filter that will adopt another's parts needs room for what is written until then alone.
     const room = (count: number): number => (seed === undefined ? count : 0)
     this.#filters = new Map(
@@ -241,7 +241,7 @@ export class FoldKeys {
       filter.adopt(slices)
       this.#watched.add(id)
     }
-    this.#isCompared = false
+    this.#checksKeys = false
   }
 
   /** Says that every key of the fold was added, and that the fold is as it was written. */
@@ -263,7 +263,7 @@ export class FoldKeys {
   /** Whether a key that `get` did not find may have been lost: nothing may be decided on it yet. */
   isDoubtful(fold: number, key: Uint8Array): boolean {
     const filter = this.#filters.get(fold)
-    if (filter === undefined || this.#isCompared) return false
+    if (filter === undefined || this.#checksKeys) return false
     if (this.#watched.has(fold) && !filter.mayHave(key)) return false
     return !this.#settled.has(latin1(this.#keys.fold(fold, key)))
   }

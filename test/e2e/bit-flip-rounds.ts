@@ -53,10 +53,13 @@ interface Written extends LogDirectory {
   readonly size: number
 }
 
-const open = (log: LogDirectory): Promise<Service> =>
-  openService(readConfig({ data: log.data, port: '0', 'log-level': 'silent' }, {}), {
-    onFatal: (error) => expect.fail(error.message),
-  })
+/** Opens, and waits for what goes on behind: a scan keeps a table on disk that was merged, in which a bit means nothing. */
+async function open(log: LogDirectory): Promise<Service> {
+  const config = readConfig({ data: log.data, port: '0', 'log-level': 'silent' }, {})
+  const service = await openService(config, { onFatal: (error) => expect.fail(error.message) })
+  await expect.poll(() => service.log.stats().startChecked, { timeout: 60_000 }).toBe(1)
+  return service
+}
 
 /** Writes a log of `count` entries and some: in tables and in a journal, as several starts leave them. */
 async function writeLog(count: number): Promise<Written> {
