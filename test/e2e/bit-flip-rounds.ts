@@ -191,9 +191,11 @@ async function judge(log: Written, data: string): Promise<Outcome> {
 const isAction = ({ said }: Acknowledged): boolean =>
   parseStatement(said.text).header.type === 'action'
 
-/** Every file that a start or an audit reads. */
+/** Every file that a start or an audit reads: LevelDB's own log and lock are none. */
 const filesOf = (log: LogDirectory): readonly string[] => [
-  ...readdirSync(join(log.data, 'db')).map((name) => join(log.data, 'db', name)),
+  ...readdirSync(join(log.data, 'db'))
+    .filter((name) => !name.startsWith('LO'))
+    .map((name) => join(log.data, 'db', name)),
   join(log.head, 'record'),
 ]
 
