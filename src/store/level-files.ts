@@ -2,7 +2,7 @@
  * @module LevelDB's files, read as bytes without LevelDB: which keys have a value in a table or journal.
  *
  * Erasure needs it, since LevelDB itself never shows what is deleted and still there. Reads only what this store
- * writes: no compression. Checksums are compared where a file is trusted (table-sums.ts, manifest.ts), not where it is searched.
+ * writes: no compression. Checksums are compared where a file is trusted (table-file.ts, manifest.ts), not where it is searched.
  *
  * @see https://github.com/google/leveldb/blob/main/doc/table_format.md
  * @see https://github.com/google/leveldb/blob/main/doc/log_format.md
