@@ -142,6 +142,8 @@ test('what is new is taken without a look', async () => {
 describe('tables that are compared behind a start', () => {
   /** Tables are held whatever their size. */
   const HELD = { heldBytes: 0 }
+  /** On a busy machine a thread takes seconds to begin. */
+  const PATIENCE = { timeout: 30_000 }
   const markOf = ({ data }: LogDirectory): string => join(data, 'damage-possible')
   const databaseOf = ({ data }: LogDirectory): string => join(data, 'db')
 
@@ -198,7 +200,7 @@ describe('tables that are compared behind a start', () => {
     for (const tail of ['', '.head', '.keys'])
       cpSync(`${log.data}${tail}`, `${crashed.data}${tail}`, { recursive: true })
     letGo()
-    await expect.poll(() => opened.log.stats().startChecked).toBe(1)
+    await expect.poll(() => opened.log.stats().startChecked, PATIENCE).toBe(1)
     expect(existsSync(markOf(log))).toBe(false)
     await expect(submit(asked.said)).rejects.toMatchObject({ code: 'decision_spent' })
     await opened.close()
@@ -260,7 +262,7 @@ describe('tables that are compared behind a start', () => {
   test('stop it by name over a bit that has flipped, and the next start refuses', async () => {
     await flip(await write())
     await open(HELD)
-    await expect.poll(stoppedOver).toMatchObject({ code: 'table_corrupt' })
+    await expect.poll(stoppedOver, PATIENCE).toMatchObject({ code: 'table_corrupt' })
     await service?.close()
     expect(existsSync(markOf(log))).toBe(true)
     await expect(open(HELD)).rejects.toMatchObject({ code: 'table_corrupt' })
@@ -285,7 +287,7 @@ describe('tables that are compared behind a start', () => {
       }
     }
     expect(read).toThrow(expect.objectContaining({ code: 'table_corrupt' }))
-    await expect.poll(stoppedOver).toMatchObject({ code: 'table_corrupt' })
+    await expect.poll(stoppedOver, PATIENCE).toMatchObject({ code: 'table_corrupt' })
   })
 
   test('keep an erasure from being done', async () => {
@@ -302,7 +304,7 @@ describe('tables that are compared behind a start', () => {
     await new Promise((resolve) => setTimeout(resolve, 300))
     expect(isStored()).toBe(true)
     letGo()
-    await expect.poll(isStored, { timeout: 20_000 }).toBe(false)
+    await expect.poll(isStored, PATIENCE).toBe(false)
     await opened.close()
     expect(fatals).toEqual([])
   })
