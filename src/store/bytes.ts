@@ -19,3 +19,14 @@ export function latin1(bytes: Uint8Array, start = 0, end: number = bytes.length)
 }
 
 const { latin1Slice } = Buffer.prototype
+
+/** The first of `count` places, in order, of which `isBelow` is false; `count` if there is none. */
+export function lowerBound(count: number, isBelow: (at: number) => boolean): number {
+  let [low, high] = [0, count]
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2)
+    if (isBelow(middle)) low = middle + 1
+    else high = middle
+  }
+  return low
+}

@@ -14,8 +14,10 @@
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { workerUrl } from '../worker-url.ts'
+import { lowerBound } from './bytes.ts'
 import { StoreError } from './errors.ts'
 import type { StoreErrorCode } from './errors.ts'
 import { randomSeed } from './key-filter.ts'
@@ -373,14 +375,8 @@ class Level {
   }
 
   #firstFrom(key: Uint8Array): number {
-    let [low, high] = [0, this.#places.length]
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      const { largest } = this.#places[middle] ?? { largest: key }
-      if (Buffer.compare(largest, key) < 0) low = middle + 1
-      else high = middle
-    }
-    return low
+    const largestAt = (at: number): Uint8Array => this.#places[at]?.largest ?? key
+    return lowerBound(this.#places.length, (at) => Buffer.compare(largestAt(at), key) < 0)
   }
 }
 
@@ -396,11 +392,4 @@ function levelsOf(tables: readonly OpenTable[]): readonly Level[] {
     })
   }
   return [...levels].map(([level, places]) => new Level(level, places))
-}
-
-/** Lets timers and I/O run. */
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve)
-  })
 }

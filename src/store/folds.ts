@@ -269,9 +269,11 @@ export class Folds implements CommittedFolds, ViewedFolds {
       this.#foldKeys.adopt(await tables.compared)
       this.#tables = undefined
     } catch (error) {
-      // It may be found before anybody listens.
-      if (error instanceof Error) this.#damage = error
-      if (error instanceof Error) this.#onDamage(error)
+      if (error instanceof Error) {
+        // It may be found before anybody listens.
+        this.#damage = error
+        this.#onDamage(error)
+      }
       throw error
     }
   }

@@ -7,6 +7,7 @@
  * @see https://github.com/google/leveldb/blob/main/doc/table_format.md
  * @see https://github.com/google/leveldb/blob/main/doc/log_format.md
  */
+import { lowerBound } from './bytes.ts'
 import { crc32c, masked } from './crc32c.ts'
 import { StoreError } from './errors.ts'
 
@@ -231,15 +232,8 @@ export class IndexBlock {
 
   /** The first block that can hold a key from `key` on; `count` if none can. */
   firstFrom(key: Uint8Array): number {
-    let [low, high] = [0, this.count]
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      const own = this.key(middle)
-      if (Buffer.compare(own.subarray(0, own.length - INTERNAL_KEY_BYTES), key) < 0)
-        low = middle + 1
-      else high = middle
-    }
-    return low
+    const lastOf = (at: number): Uint8Array => this.key(at).subarray(0, -INTERNAL_KEY_BYTES)
+    return lowerBound(this.count, (at) => Buffer.compare(lastOf(at), key) < 0)
   }
 
   #entry(at: number): readonly [key: Uint8Array, value: Uint8Array] {

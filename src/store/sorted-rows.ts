@@ -1,7 +1,7 @@
 /**
  * @module Rows in the order of their keys, in memory: a walk over all or over those of a prefix costs no sort and no copy.
  */
-import { latin1 } from './bytes.ts'
+import { latin1, lowerBound } from './bytes.ts'
 
 /** Rows by key, ascending by the bytes of their keys. */
 export class SortedRows<T extends { readonly key: Uint8Array }> {
@@ -61,13 +61,6 @@ export class SortedRows<T extends { readonly key: Uint8Array }> {
   }
 
   #lowerBound(name: string): number {
-    let low = 0
-    let high = this.#names.length
-    while (low < high) {
-      const middle = Math.floor((low + high) / 2)
-      if ((this.#names[middle] ?? '') < name) low = middle + 1
-      else high = middle
-    }
-    return low
+    return lowerBound(this.#names.length, (at) => (this.#names[at] ?? '') < name)
   }
 }

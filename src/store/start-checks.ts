@@ -5,6 +5,7 @@
  * A scrub (ledger/scrub.ts) runs the same checks behind a log that is served, slowly: what is written once does not change
  * under them, and a fold is compared as it was at one moment.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { concatBytes } from '@trustwarden/proofs'
 import { NO_PREVIOUS, decodeBatchRecord } from './batch-record.ts'
 import { equalBytes } from './bytes.ts'
@@ -400,11 +401,4 @@ async function lookAgain(store: Store, { key }: Row, name: string): Promise<void
   }
   checkStore(value !== undefined, 'fold_key_lost', `${name} is shown by a scan, not found by get`)
   throw new StoreError('value_corrupt', `${name}: scan and get differ`)
-}
-
-/** Lets timers and I/O run: a check of 64 MiB takes long enough for a stop signal. */
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve)
-  })
 }

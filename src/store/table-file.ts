@@ -223,7 +223,7 @@ class Scratch {
 
 const scratch = new Scratch()
 
-/** Blocks that lie one behind the other, in parts of a few MiB. */
+/** Blocks that lie one behind the other, in parts of about a MiB. */
 function* inParts(blocks: readonly BlockHandle[]): IterableIterator<readonly BlockHandle[]> {
   let part: BlockHandle[] = []
   for (const block of blocks) {
