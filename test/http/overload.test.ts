@@ -66,7 +66,7 @@ test('in the midst of an overload revocations are taken, and what is refused is 
   const before = opened.service.log.head().size
   const acknowledged: Made[] = []
   const refused: Made[] = []
-  let sample: Answer | undefined
+  const answers: Answer[] = []
   let isOver = false
   const floods = Array.from({ length: CONNECTIONS }, async () => {
     while (!isOver) {
@@ -75,7 +75,7 @@ test('in the midst of an overload revocations are taken, and what is refused is 
       const isTaken = answer.status === 200
       if (isTaken && answer.body.includes('"status":"registered"')) acknowledged.push(made)
       else {
-        sample = answer
+        answers.push(answer)
         refused.push(made)
       }
     }
@@ -87,7 +87,15 @@ test('in the midst of an overload revocations are taken, and what is refused is 
   await Promise.all(floods)
   connections.destroy()
   expect(new Set(outcomes)).toEqual(new Set(['revoked']))
-  expect(refused.length).toBeGreaterThan(0)
+  const unread = answers.filter(({ status }) => status === 503)
+  // Random bytes of a signature may look like an urgent type: the intake lets them in, and the ledger refuses in a result.
+  const read = answers.filter(({ status }) => status !== 503)
+  for (const { status, body } of read)
+    expect({ status, body: JSON.parse(body) }).toMatchObject({
+      status: 200,
+      body: { results: [{ status: 'refused', problem: { code: 'overloaded' } }] },
+    })
+  const sample = unread.at(-1)
   expect(sample).toMatchObject({
     status: 503,
     headers: {
@@ -117,7 +125,7 @@ test('in the midst of an overload revocations are taken, and what is refused is 
     Number(new RegExp(`^trustwarden_${name} (\\d+)`, 'm').exec(metrics)?.[1])
   expect(count('refusals_total{code="overloaded"}')).toBe(refused.length)
   expect(count('overload_refusals_total{lane="normal"}')).toBe(refused.length)
-  expect(count('request_seconds_count{route="statements",status="503"}')).toBe(refused.length)
+  expect(count('request_seconds_count{route="statements",status="503"}')).toBe(unread.length)
   await expect.poll(() => opened.logged()).toContain('refused, for want of room')
   expect(opened.fatals).toEqual([])
 }, 120_000)
