@@ -35,7 +35,10 @@ export const STORE_ERRORS = {
     meaning: 'a fold does not hold the keys and values that were written to it',
   },
   set_digest_missing: { fatal: true, meaning: 'the set digests are not those of the last batch' },
-  fold_key_lost: { fatal: true, meaning: 'a scan shows a key of a fold that get does not find' },
+  fold_key_lost: {
+    fatal: true,
+    meaning: 'a scan shows a key of a fold that get does not find, or that was taken for new',
+  },
   fold_unknown: {
     fatal: true,
     meaning: 'a fold that this release does not know, or of another kind than asked for',

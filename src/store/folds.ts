@@ -188,17 +188,20 @@ export class Folds implements CommittedFolds, ViewedFolds {
     if (this.#damage !== undefined) listener(this.#damage)
   }
 
-  /** For start-checks.ts: a key that a scan showed. From now on its loss to `get` is noticed. */
-  noteKey(fold: number, key: Uint8Array): void {
+  /**
+   * For start-checks.ts: a key that a scan showed. From now on its loss to `get` is noticed.
+   *
+   * @returns False: it would have been taken for new until now.
+   */
+  noteKey(fold: number, key: Uint8Array): boolean {
+    const isMissed = this.#foldKeys.isNew(fold, key)
     this.#foldKeys.add(fold, key)
+    return !isMissed
   }
 
-  /**
-   * For start-checks.ts: every key of the fold was noted, and the fold is as it was written. From now on a key that was
-   * not noted is new, without a look at the disk.
-   */
+  /** For start-checks.ts: every key of the fold was noted. From now on one that was not is new, without a look at the disk. */
   noteComplete(fold: number): void {
-    this.#foldKeys.complete(fold)
+    this.#foldKeys.watch(fold)
   }
 
   /** For `Batch`: rows of a resident fold, ascending. @throws {StoreError} `fold_unknown` if it is none */

@@ -8,8 +8,8 @@
  *
  * A start fills the filters from LevelDB's files (fold-tables.ts). Where nobody does, the check behind the start fills them,
  * and until it has seen all of a fold each key that `get` does not find is looked for by a scan.
- * Once every key of a fold has been seen and its sum is the one written, a key that the filter does not have is new,
- * without a look at the disk.
+ * Once a filter is filled, a key that it does not have is new, without a look at the disk: every file in which `get` could
+ * find it was read, and that random place costs more than all else an entry reads.
  */
 import { randomBytes } from 'node:crypto'
 import { concatBytes } from '@trustwarden/proofs'
@@ -208,12 +208,10 @@ export class FoldKeys {
   readonly #settled = new Set<string>()
   /** Looks under way: whoever doubts the same key waits for the same one. */
   readonly #looks = new Map<string, Promise<void>>()
-  /** Folds whose filter has every key that was on disk when it was opened. */
+  /** Folds whose filter has every key: what it lacks is new. */
   readonly #watched = new Set<number>()
   /** Whether whoever asks has the blocks of a key compared first, since `adopt` is yet to come: what `get` does not find then is not there. */
   #checksKeys: boolean
-  /** Those of them whose sum was the one written: what the filter lacks is new. */
-  readonly #complete = new Set<number>()
   /** Odd while a commit writes. */
   #writes = 0
 
@@ -230,7 +228,7 @@ export class FoldKeys {
     this.#filters = new Map(
       [...counts].map(([id, count]) => [id, new KeyFilter(room(count), seed)]),
     )
-    for (const [id, count] of counts) if (count === 0) this.complete(id)
+    for (const [id, count] of counts) if (count === 0) this.watch(id)
   }
 
   /** Takes in the keys that the files had when the database was opened: what `get` loses from now on is missed. */
@@ -239,20 +237,19 @@ export class FoldKeys {
       const filter = this.#filters.get(id)
       if (filter === undefined) continue
       filter.adopt(slices)
-      this.#watched.add(id)
+      this.watch(id)
     }
     this.#checksKeys = false
   }
 
-  /** Says that every key of the fold was added, and that the fold is as it was written. */
-  complete(fold: number): void {
+  /** Says that every key of the fold was added. */
+  watch(fold: number): void {
     this.#watched.add(fold)
-    this.#complete.add(fold)
   }
 
   /** Whether the fold certainly does not have the key, so that nobody need look for it. */
   isNew(fold: number, key: Uint8Array): boolean {
-    return this.#complete.has(fold) && this.#filters.get(fold)?.mayHave(key) === false
+    return this.#watched.has(fold) && this.#filters.get(fold)?.mayHave(key) === false
   }
 
   /** Remembers a key that the fold has. */
@@ -260,12 +257,9 @@ export class FoldKeys {
     this.#filters.get(fold)?.add(key)
   }
 
-  /** Whether a key that `get` did not find may have been lost: nothing may be decided on it yet. */
+  /** Whether a key that is not new, and that `get` did not find, may have been lost: nothing may be decided on it yet. */
   isDoubtful(fold: number, key: Uint8Array): boolean {
-    const filter = this.#filters.get(fold)
-    if (filter === undefined || this.#checksKeys) return false
-    if (this.#watched.has(fold) && !filter.mayHave(key)) return false
-    return !this.#settled.has(latin1(this.#keys.fold(fold, key)))
+    return !this.#checksKeys && !this.#settled.has(latin1(this.#keys.fold(fold, key)))
   }
 
   /**

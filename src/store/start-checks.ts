@@ -351,7 +351,7 @@ function previousOf(database: RecordedLog, record: BatchRecord): BatchRecord | u
 
 /**
  * Scans a fold, `get`s every key that the scan shows, and compares count and sum with the set digest. A key that was changed
- * since the moment of the scan is looked at again.
+ * since the moment of the scan is looked at again. No key may be one that the database takes for new.
  *
  * @throws {StoreError} as `checkSetDigests`
  */
@@ -363,6 +363,7 @@ export async function checkFold(
   const { store, keys } = database
   const what = `fold ${spec.name}`
   const found = new SetDigest()
+  let takenForNew: string | undefined
   try {
     for (let step = await first; step.done !== true; step = await rows.next()) {
       const row = step.value
@@ -374,7 +375,8 @@ export async function checkFold(
       const value = store.get(row.key)
       if (value === undefined || !equalBytes(value, row.value)) await lookAgain(store, row, name())
       found.add(sealed.digest)
-      if (!spec.resident) database.folds.noteKey(spec.id, keys.rest(row.key, 1))
+      if (!spec.resident && !database.folds.noteKey(spec.id, keys.rest(row.key, 1)))
+        takenForNew ??= name()
       if (found.count % PACE_KEYS === 0) await options.pace?.(PACE_KEYS * KEY_COST_BYTES)
       if (found.count % PROGRESS_STEPS === 0)
         options.onProgress?.({ what, done: found.count, total: expected?.count ?? 0 })
@@ -383,6 +385,8 @@ export async function checkFold(
     await rows.return?.()
   }
   checkSet(spec.name, expected, found)
+  if (takenForNew !== undefined)
+    throw new StoreError('fold_key_lost', `${takenForNew} is stored, and was taken for new`)
   if (!spec.resident) database.folds.noteComplete(spec.id)
   options.onProgress?.({ what, done: found.count, total: found.count })
 }

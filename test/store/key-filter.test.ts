@@ -92,20 +92,30 @@ describe('a commit', () => {
 })
 
 describe('a fold that was opened', () => {
-  /** Keys 1 and 2, opened anew without a cache, after the files were read or not; `get` may be told to hide both. */
-  const opened = async (isRead: boolean) => {
+  /**
+   * Keys 1 and 2, opened anew without a cache, after the files were read or not; `get` may be told to hide both. Counts how
+   * often it is asked for a key of a fold.
+   */
+  const opened = async (
+    isRead: boolean,
+    isOverlooked: (key: Uint8Array) => boolean = () => false,
+  ) => {
     const disk: MemoryDisk = new Map()
     await append(await createDatabase(new MemoryStore(disk)), 1, (batch) => {
       for (const at of [1, 2]) batch.put(DEDUP, keyAt(at), bytesOf(`${at}`))
     })
     const store = new MemoryStore(disk)
     const get = store.get.bind(store)
-    const bent = { isHidden: false }
-    store.get = (key) => (bent.isHidden && key[9] === 0x66 ? undefined : get(key))
+    const bent = { isHidden: false, gets: 0 }
+    store.get = (key) => {
+      const isOfFold = key[9] === 0x66
+      if (isOfFold) bent.gets++
+      return bent.isHidden && isOfFold ? undefined : get(key)
+    }
     const storedKeys = new StoredKeys(new Keys(ORIGIN), SEED)
     if (isRead)
       for await (const { key } of store.scan(new Keys(ORIGIN).range('f')))
-        storedKeys.add(key, key.length)
+        if (!isOverlooked(key)) storedKeys.add(key, key.length)
     const compared = Promise.resolve(storedKeys.filters())
     const tables = { seed: SEED, compared, checkKey: () => undefined, checkRange: () => undefined }
     const options = { store, origin: ORIGIN, folds: FOLDS, foldCacheBytes: 0 }
@@ -131,12 +141,21 @@ describe('a fold that was opened', () => {
     for (const spec of database.folds.specs()) await checkFold(database, beginFold(database, spec))
   }
 
-  test('after its files were read, misses what get loses from then on, and knows what is new', async () => {
+  test('after its files were read, misses what get loses from then on, and knows what is new without asking it', async () => {
     const { database, bent } = await opened(true)
     expect([textIn(database, 1), textIn(database, 3)]).toEqual(['1', ''])
+    expect(bent.gets).toBe(1)
     bent.isHidden = true
     const lost = database.folds.settle(doubtOf(readIn(database, 1)))
     await expect(lost).rejects.toMatchObject({ code: 'fold_key_lost', fatal: true })
+  })
+
+  test('is not taken for one without a key that whoever read its files has overlooked, once it is checked', async () => {
+    const second = new Keys(ORIGIN).fold(DEDUP, keyAt(2))
+    const { database } = await opened(true, (key) => Buffer.compare(key, second) === 0)
+    expect(textIn(database, 2)).toBe('')
+    await expect(check(database)).rejects.toMatchObject({ code: 'fold_key_lost', fatal: true })
+    expect(textIn(database, 2)).toBe('2')
   })
 
   test('while its files are compared, has them compared for each key and each scan first', async () => {
