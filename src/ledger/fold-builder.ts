@@ -79,7 +79,7 @@ export class FoldBuilder implements CommittedFolds {
       if (change.kind !== 'fold') continue
       const key = this.keys.fold(change.fold, change.key)
       const set = this.#set(change.fold)
-      const before = batch.committed(change.fold, change.key)
+      const before = batch.committed(change)
       if (before !== undefined) set.remove(before.digest ?? digestOf(key, before.value))
       const after = change.value && { value: change.value, digest: digestOf(key, change.value) }
       if (after === undefined) {
@@ -95,12 +95,12 @@ export class FoldBuilder implements CommittedFolds {
   }
 
   /** Takes a change into what is kept in memory. */
-  #remember({ fold, key }: FoldChange, after: CommittedValue | undefined): void {
+  #remember({ name, fold, key }: FoldChange, after: CommittedValue | undefined): void {
     const rows = this.#residents.get(fold)
     if (rows === undefined) {
       // A value of a batch lies in a block that it shares: what is kept for long has bytes of its own.
       const kept = after && { ...after, value: new Uint8Array(after.value) }
-      if (!this.#seldomRead.has(fold)) this.#cache.set(nameOfFoldKey(fold, key), kept)
+      if (!this.#seldomRead.has(fold)) this.#cache.set(name, kept)
       if (after !== undefined) this.#filters.get(fold)?.add(key)
     } else if (after === undefined) rows.delete(key)
     else rows.set({ key: new Uint8Array(key), value: new Uint8Array(after.value) })

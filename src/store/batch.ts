@@ -19,6 +19,8 @@ export interface FoldRow {
 /** A change of a key of a fold. */
 export interface FoldChange {
   readonly kind: 'fold'
+  /** `nameOfFoldKey`. */
+  readonly name: string
   readonly fold: number
   readonly key: Uint8Array
   /** Undefined: the key is deleted. */
@@ -73,8 +75,8 @@ export class Batch {
   readonly #pinned: (digest: Uint8Array) => Uint8Array | undefined
   readonly #changes = new Map<string, Change>()
   readonly #undo: (readonly [name: string, before: Change | undefined])[] = []
-  /** Committed values read so far, so that commit need not read them again to subtract them. */
-  readonly #reads = new Map<string, CommittedValue | undefined>()
+  /** Committed values read so far, null for none, so that commit need not read them again to subtract them. */
+  readonly #reads = new Map<string, CommittedValue | null>()
   /** The changes of resident folds that were scanned, in the order of their keys. */
   readonly #scanned = new Map<number, SortedRows<FoldChange>>()
   #closed = false
@@ -105,12 +107,14 @@ export class Batch {
 
   /** Sets `key` of the fold. The batch keeps both arrays: the caller changes them no more. */
   put(fold: number, key: Uint8Array, value: Uint8Array): void {
-    this.#change(nameOfFoldKey(fold, key), { kind: 'fold', fold, key, value })
+    const name = nameOfFoldKey(fold, key)
+    this.#change(name, { kind: 'fold', name, fold, key, value })
   }
 
   /** Removes `key` from the fold; nothing happens if it is not there. */
   delete(fold: number, key: Uint8Array): void {
-    this.#change(nameOfFoldKey(fold, key), { kind: 'fold', fold, key, value: undefined })
+    const name = nameOfFoldKey(fold, key)
+    this.#change(name, { kind: 'fold', name, fold, key, value: undefined })
   }
 
   /**
@@ -181,9 +185,9 @@ export class Batch {
     return [...this.#changes.values()]
   }
 
-  /** The committed value of a fold's key, read once. For `Database.commit`. */
-  committed(fold: number, key: Uint8Array): CommittedValue | undefined {
-    return this.#committed(nameOfFoldKey(fold, key), fold, key)
+  /** The committed value of a key that is changed, read once. For `Database.commit`. */
+  committed({ name, fold, key }: FoldChange): CommittedValue | undefined {
+    return this.#committed(name, fold, key)
   }
 
   /** Ends the batch: every later change is refused. */
@@ -193,9 +197,9 @@ export class Batch {
 
   #committed(name: string, fold: number, key: Uint8Array): CommittedValue | undefined {
     const read = this.#reads.get(name)
-    if (read !== undefined || this.#reads.has(name)) return read
+    if (read !== undefined) return read ?? undefined
     const sealed = this.#folds.read(fold, key, name)
-    this.#reads.set(name, sealed)
+    this.#reads.set(name, sealed ?? null)
     return sealed
   }
 

@@ -4,7 +4,7 @@
  * Pure but for reads: nothing of the state it is given changes, so that a write that fails leaves no half of it.
  */
 import { concatBytes } from '@trustwarden/proofs'
-import type { Batch } from './batch.ts'
+import type { Batch, FoldChange } from './batch.ts'
 import { NO_PREVIOUS, encodeBatchRecord } from './batch-record.ts'
 import type { BatchRecord } from './batch-record.ts'
 import { equalBytes } from './bytes.ts'
@@ -71,10 +71,8 @@ export interface CommitBase {
 }
 
 /** A change of a fold that took place, for the folds in memory. */
-interface FoldChange {
-  readonly fold: number
-  readonly key: Uint8Array
-  readonly value: Uint8Array | undefined
+interface WrittenChange {
+  readonly change: FoldChange
   /** SHA-256(key ‖ value); undefined with the value. */
   readonly digest: Uint8Array | undefined
 }
@@ -85,7 +83,7 @@ export interface CommitPlan {
   readonly last: LastBatch
   readonly pending: PendingBundle
   readonly sets: ReadonlyMap<number, SetDigest>
-  readonly foldChanges: readonly FoldChange[]
+  readonly foldChanges: readonly WrittenChange[]
   /** Values that erasure jobs delete, by job, for the search of the files afterwards. */
   readonly erased: ReadonlyMap<number, readonly Uint8Array[]>
 }
@@ -275,7 +273,7 @@ function writeChanges(
   const { keys } = base
   const sets = new Map(base.sets)
   const touched = new Set<number>()
-  const foldChanges: FoldChange[] = []
+  const foldChanges: WrittenChange[] = []
   const erasures = new Map<number, { index: number; ordinal: number }[]>()
   for (const change of batch.changes()) {
     switch (change.kind) {
@@ -317,13 +315,13 @@ function writeChanges(
 function writeFoldChange(
   keys: Keys,
   batch: Batch,
-  change: Omit<FoldChange, 'digest'>,
+  change: FoldChange,
   set: SetDigest,
   writer: OpsWriter,
-): FoldChange | undefined {
-  const { fold, key: name, value } = change
+): WrittenChange | undefined {
+  const { value } = change
   const key = keys.fold(change.fold, change.key)
-  const before = batch.committed(change.fold, change.key)
+  const before = batch.committed(change)
   if (before === undefined && value === undefined) return undefined
   if (before !== undefined && value !== undefined && equalBytes(before.value, value)) {
     return undefined
@@ -331,12 +329,12 @@ function writeFoldChange(
   if (before !== undefined) set.remove(before.digest ?? digestOf(key, before.value))
   if (value === undefined) {
     writer.delete(key)
-    return { fold, key: name, value, digest: undefined }
+    return { change, digest: undefined }
   }
   const digest = digestOf(key, value)
   set.add(digest)
   writer.putSealed(key, value, digest)
-  return { fold, key: name, value, digest }
+  return { change, digest }
 }
 
 /** Deletes the erased values: who deletes them again, and searches, is erasure.ts. That it is due the entries say. */

@@ -287,7 +287,7 @@ export class Database {
     for (const change of batch.changes()) {
       if (change.kind !== 'fold') continue
       try {
-        batch.committed(change.fold, change.key)
+        batch.committed(change)
       } catch (thrown) {
         if (!(thrown instanceof KeyDoubt)) throw thrown
         settled.push(this.folds.settle(thrown))

@@ -227,11 +227,14 @@ export class Folds implements CommittedFolds, ViewedFolds {
   /** Takes in what a commit wrote. */
   apply({ sets, foldChanges }: CommitPlan): void {
     this.#sets = sets
-    for (const { fold, key, value, digest } of foldChanges) {
-      this.#foldKeys.wrote(fold, key)
-      const rows = this.#fold(fold).resident
+    for (const { change, digest } of foldChanges) {
+      const { name, fold, key, value } = change
+      this.#foldKeys.wrote(name)
+      const { spec, resident: rows } = this.#fold(fold)
       if (rows === undefined) {
-        this.#keep(fold, key, value, digest)
+        // What a batch wrote shares its memory with others (`allocate`): what is kept is a copy.
+        if (spec.seldomRead !== true)
+          this.#cache.set(name, value && { value: new Uint8Array(value), digest })
         if (value !== undefined) this.#foldKeys.add(fold, key)
       } else if (value === undefined) rows.delete(key)
       else rows.set({ key: new Uint8Array(key), value: new Uint8Array(value) })
@@ -259,7 +262,7 @@ export class Folds implements CommittedFolds, ViewedFolds {
     this.#tables?.checkKey(stored)
     const bytes = this.#store.get(stored)
     if (bytes === undefined) {
-      if (this.#foldKeys.isDoubtful(fold, key)) onDoubt(new KeyDoubt(fold, key))
+      if (this.#foldKeys.isDoubtful(name)) onDoubt(new KeyDoubt(fold, key))
       return undefined
     }
     const sealed = openSealed(stored, bytes) ?? this.#corrupt(spec, stored)
@@ -288,18 +291,6 @@ export class Folds implements CommittedFolds, ViewedFolds {
     })
     this.#looking.add(looked)
     void looked.finally(() => this.#looking.delete(looked))
-  }
-
-  /** What a batch wrote shares its memory with others (`allocate`): what is kept is a copy. */
-  #keep(
-    fold: number,
-    key: Uint8Array,
-    value: Uint8Array | undefined,
-    digest: Uint8Array | undefined,
-  ): void {
-    if (this.#fold(fold).spec.seldomRead === true) return
-    const kept = value && { value: new Uint8Array(value), digest }
-    this.#cache.set(nameOfFoldKey(fold, key), kept)
   }
 
   #fold(id: number): FoldState {

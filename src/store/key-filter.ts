@@ -13,8 +13,9 @@
  */
 import { randomBytes } from 'node:crypto'
 import { concatBytes } from '@trustwarden/proofs'
-import { equalBytes, latin1 } from './bytes.ts'
+import { equalBytes } from './bytes.ts'
 import { StoreError } from './errors.ts'
+import { nameOfFoldKey } from './fold-cache.ts'
 import type { Keys } from './keys.ts'
 import type { Store } from './store.ts'
 
@@ -257,9 +258,13 @@ export class FoldKeys {
     this.#filters.get(fold)?.add(key)
   }
 
-  /** Whether a key that is not new, and that `get` did not find, may have been lost: nothing may be decided on it yet. */
-  isDoubtful(fold: number, key: Uint8Array): boolean {
-    return !this.#checksKeys && !this.#settled.has(latin1(this.#keys.fold(fold, key)))
+  /**
+   * Whether a key that is not new, and that `get` did not find, may have been lost: nothing may be decided on it yet.
+   *
+   * @param name - `nameOfFoldKey`.
+   */
+  isDoubtful(name: string): boolean {
+    return !this.#checksKeys && !this.#settled.has(name)
   }
 
   /**
@@ -269,7 +274,7 @@ export class FoldKeys {
    */
   look({ fold, key }: KeyDoubt): Promise<void> {
     const stored = this.#keys.fold(fold, key)
-    const name = latin1(stored)
+    const name = nameOfFoldKey(fold, key)
     const running = this.#looks.get(name)
     if (running !== undefined) return running
     const look = this.#compare(stored).then(
@@ -291,10 +296,8 @@ export class FoldKeys {
     this.#writes++
   }
 
-  /** A commit has written the key. */
-  wrote(fold: number, key: Uint8Array): void {
-    if (this.#settled.size === 0 && this.#looks.size === 0) return
-    const name = latin1(this.#keys.fold(fold, key))
+  /** A commit has written the key. @param name - `nameOfFoldKey` */
+  wrote(name: string): void {
     this.#settled.delete(name)
     this.#looks.delete(name)
   }
