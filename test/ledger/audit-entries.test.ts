@@ -452,7 +452,7 @@ describe('from a later entry on', () => {
     })
     const unproven = { ...right, path: right.path.with(0, new Uint8Array(32)) }
     expect(await find(() => Promise.resolve(unproven))).toEqual(['inclusion', 300])
-    const changed = { ...right, bytes: right.bytes.with(-1, 0) }
+    const changed = { ...right, bytes: right.bytes.with(-1, (right.bytes.at(-1) ?? 0) ^ 1) }
     expect(await find(() => Promise.resolve(changed))).toEqual(['inclusion', 300])
   })
 })
