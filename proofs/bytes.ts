@@ -2,7 +2,7 @@
  * @module Encodings between bytes, text and integers: hex, base64, base64url, UTF-8, decimals, big-endian integers.
  *
  * Each has exactly one permitted form; every decoder refuses all others, so that equal values have equal encodings.
- * It uses no Buffer, since the kit runs in browsers, and not `atob`, which accepts spaces and stray trailing bits.
+ * It needs no Buffer, since the kit runs in browsers, and not `atob`, which accepts spaces and stray trailing bits.
  */
 import { check, ProofError } from './errors.ts'
 
@@ -83,10 +83,38 @@ export function fromBase64(text: string, field = 'base64'): Uint8Array {
   return decodeDigits(text.replace(/={1,2}$/, ''), BASE64_DIGITS, field)
 }
 
-/** Encodes `bytes` as base64url without padding (RFC 4648 §5, RFC 7515 §2). */
-export function toBase64url(bytes: Uint8Array): string {
-  return encodeDigits(bytes, BASE64URL_CODES)
+/** What the kit uses of Node's Buffer. */
+interface NodeBuffer extends Uint8Array {
+  toString: (encoding?: 'base64url', start?: number, end?: number) => string
 }
+
+interface Platform {
+  readonly Buffer?: {
+    readonly isEncoding?: (encoding: string) => boolean
+    readonly alloc: (length: number) => NodeBuffer
+  }
+}
+
+/** More than an entry of an agent has that brings no certificate. */
+const NATIVE_BYTES_MAX = 8192
+
+/**
+ * Gives the encoder for a platform: Node's own takes a tenth of the time, and is worth it for short bytes too if they
+ * are copied to one Buffer that is there. A Buffer that stands in for Node's may not know the encoding.
+ */
+export function base64urlEncoder({ Buffer }: Platform): (bytes: Uint8Array) => string {
+  const encode = (bytes: Uint8Array): string => encodeDigits(bytes, BASE64URL_CODES)
+  if (Buffer?.isEncoding?.('base64url') !== true) return encode
+  const native = Buffer.alloc(NATIVE_BYTES_MAX)
+  return (bytes) => {
+    if (bytes.length > NATIVE_BYTES_MAX) return encode(bytes)
+    native.set(bytes)
+    return native.toString('base64url', 0, bytes.length)
+  }
+}
+
+/** Encodes `bytes` as base64url without padding (RFC 4648 §5, RFC 7515 §2). */
+export const toBase64url: (bytes: Uint8Array) => string = base64urlEncoder(globalThis as Platform)
 
 /** Whether `text` is the base64url of 32 bytes in its one form: the last digit has two bits that are nobody's. */
 export function isBase64urlOf32(text: string): boolean {

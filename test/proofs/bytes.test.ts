@@ -6,6 +6,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
   allocate,
+  base64urlEncoder,
   compareBytes,
   concatBytes,
   copyBytes,
@@ -69,6 +70,36 @@ describe.each(CODECS)('$name', ({ to, from, node }) => {
       { numRuns: 5_000 },
     )
   })
+})
+
+describe.each([
+  { name: 'without a Buffer, as in browsers', platform: {} },
+  {
+    name: 'beside something else of that name',
+    platform: { Buffer: { alloc: () => Buffer.alloc(0) } },
+  },
+  {
+    name: 'beside another Buffer, which does not know base64url',
+    platform: { Buffer: { isEncoding: () => false, alloc: () => Buffer.alloc(0) } },
+  },
+])('$name', ({ platform }) => {
+  const encode = base64urlEncoder(platform)
+
+  test('base64url is the same', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 80 }), (bytes) => {
+        expect(encode(bytes)).toBe(Buffer.from(bytes).toString('base64url'))
+      }),
+    )
+  })
+})
+
+test('base64url of any length is the same, whatever was encoded before', () => {
+  for (const length of [8_193, 0, 8_192, 1, 70_000, 8_191, 2]) {
+    const bytes = Uint8Array.from({ length }, (_, at) => (at * 193) >> 3)
+    expect(toBase64url(bytes)).toBe(Buffer.from(bytes).toString('base64url'))
+    expect(fromBase64url(toBase64url(bytes))).toEqual(bytes)
+  }
 })
 
 test('second forms are refused by name', () => {
