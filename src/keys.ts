@@ -24,6 +24,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { dirname } from 'node:path'
+import { errnoOf } from './errno.ts'
 
 /** Every code that a `KeyError` can carry, with what it means. */
 export const KEY_ERRORS = {
@@ -102,12 +103,8 @@ function formatPem(label: string, bytes: Buffer): string {
   return `-----BEGIN ${label}-----\n${lines.join('\n')}\n-----END ${label}-----\n`
 }
 
-function errnoOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
-}
-
 function fileError(path: string, what: string, cause: unknown): KeyError {
-  const errno = errnoOf(cause)
+  const errno = errnoOf(cause) ?? 'unknown'
   if (errno === 'EEXIST') {
     return new KeyError('key_file_exists', `${path} exists; key files are never overwritten`)
   }

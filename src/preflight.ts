@@ -14,6 +14,7 @@ import { systemClock } from './clock.ts'
 import type { Config } from './config.ts'
 import { nativePrimitives, signerFromPrivateKey } from './crypto.ts'
 import { anchorPath, databasePath, openKey, readDescription } from './directory.ts'
+import { errnoOf } from './errno.ts'
 import { readPassphrase } from './keys.ts'
 import { freeBytes, RESERVE_NAME } from './store/disk-space.ts'
 import { readHeadRecord } from './store/head-record.ts'
@@ -61,7 +62,7 @@ export async function preflight(config: Config): Promise<readonly Finding[]> {
 
 function wordsOf(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown error'
-  const code = 'code' in error ? String(error.code) : ''
+  const code = errnoOf(error) ?? ''
   return code === '' || error.message.startsWith(code) ? error.message : `${code}: ${error.message}`
 }
 
@@ -134,8 +135,7 @@ async function checkListener(config: Config): ReturnType<Check> {
       return warning(`${where}: every address`, 'say with --url which one clients use')
     return ok(where)
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined
-    if (code !== 'EADDRINUSE') throw error
+    if (errnoOf(error) !== 'EADDRINUSE') throw error
     // Beside a running service the port is its own.
     if ((await originServedAt(config)) === readDescription(data).origin)
       return ok(`${where}: this log's service listens there`)

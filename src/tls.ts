@@ -6,6 +6,7 @@ import { createHash, createPrivateKey, X509Certificate } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
 import { createSecureContext, type SecureContextOptions } from 'node:tls'
 import type { Clock } from './clock.ts'
+import { errnoOf } from './errno.ts'
 import { KeyError, readPem } from './keys.ts'
 
 /** Every code that a `TlsError` can carry, with what it means. */
@@ -128,7 +129,7 @@ export function readTlsPair(files: TlsFiles, nowMs: number): TlsPair {
   try {
     createSecureContext({ ...TLS_OPTIONS, cert, key })
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
+    const code = errnoOf(error) ?? 'unknown'
     throw new TlsError('tls_unusable', `${files.cert} and ${files.key} do not serve TLS (${code})`)
   }
   const digest = createHash('sha256').update(cert).update('\0').update(key).digest('hex')

@@ -28,6 +28,7 @@ import {
   toHex,
 } from '@trustwarden/proofs'
 import { nativePrimitives } from '../crypto.ts'
+import { errnoOf } from '../errno.ts'
 import { Edge } from '../merkle/grow.ts'
 import { tileWidth } from '../merkle/tree-math.ts'
 import { syncDirectory } from '../store/durable.ts'
@@ -73,7 +74,7 @@ export class ArchiveDirectory {
   /** Whether nothing at all is there. */
   async isEmpty(): Promise<boolean> {
     const names = await readdir(this.path).catch((error: unknown) => {
-      if (codeOf(error) === 'ENOENT') return []
+      if (errnoOf(error) === 'ENOENT') return []
       throw error
     })
     return names.length === 0
@@ -82,7 +83,7 @@ export class ArchiveDirectory {
   /** Bytes of a file, or undefined if there is none. @throws {ArchiveError} `archive_corrupt` over `bytesMax` */
   async read(name: string, bytesMax: number): Promise<Uint8Array | undefined> {
     const file = await open(join(this.path, name), 'r').catch((error: unknown) => {
-      if (['ENOENT', 'ENOTDIR'].includes(codeOf(error))) return undefined
+      if (['ENOENT', 'ENOTDIR'].includes(errnoOf(error) ?? '')) return undefined
       throw error
     })
     if (file === undefined) return undefined
@@ -289,10 +290,6 @@ function parseMarker(bytes: Uint8Array, name: string): BackupMarker {
     if (!(cause instanceof ProofError)) throw cause
     throw new ArchiveError('archive_corrupt', `${name}: ${cause.message}`, { cause })
   }
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : ''
 }
 
 function why(cause: unknown): string {

@@ -5,6 +5,7 @@
  */
 import { ProofError } from '@trustwarden/proofs'
 import { ConfigError } from '../config.ts'
+import { errnoOf } from '../errno.ts'
 import { adviceFor, UNREADABLE } from './advice.ts'
 import { type Command, type ExitCode, type Io, UsageError } from './command.ts'
 
@@ -52,7 +53,7 @@ async function help(io: Io): Promise<void> {
 function explainError(error: unknown): string {
   if (error instanceof ConfigError) return `settings:\n  ${error.problems.join('\n  ')}`
   if (!(error instanceof Error)) return 'unknown error'
-  const code = codeOf(error)
+  const code = errnoOf(error)
   if (code !== undefined) {
     const advice = adviceFor(code)
     // Node's own messages begin with the code already.
@@ -62,15 +63,10 @@ function explainError(error: unknown): string {
   return error.name === 'DirectoryError' ? error.message : (error.stack ?? error.message)
 }
 
-function codeOf(error: unknown): string | undefined {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined
-  return typeof code === 'string' ? code : undefined
-}
-
 /** 2 for what cannot be read, 1 for what was read and failed. */
 function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof ConfigError || error instanceof ProofError) return 2
-  return UNREADABLE.has(codeOf(error) ?? '') ? 2 : 1
+  return UNREADABLE.has(errnoOf(error) ?? '') ? 2 : 1
 }
 
 async function main(argv: readonly string[], io: Io): Promise<ExitCode> {

@@ -24,6 +24,7 @@ import type { Dirent } from 'node:fs'
 import { readFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { concatBytes } from '@trustwarden/proofs'
+import { errnoOf } from '../errno.ts'
 import { latin1 } from './bytes.ts'
 import type { Database } from './database.ts'
 import { StoreError } from './errors.ts'
@@ -242,8 +243,7 @@ class Search {
     try {
       bytes = await readFile(path)
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
-      return true
+      return errnoOf(error) === 'ENOENT' ? undefined : true
     }
     try {
       if (await this.#holds(bytes, this.#values)) return true

@@ -16,6 +16,7 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
+import { errnoOf } from '../errno.ts'
 import { workerUrl } from '../worker-url.ts'
 import { lowerBound } from './bytes.ts'
 import { StoreError } from './errors.ts'
@@ -301,17 +302,12 @@ function openTables(directory: string, tables: readonly LiveTable[]): readonly O
   try {
     for (const table of tables) open.push(openTable(directory, table))
   } catch (error) {
-    const isLimit = ['EMFILE', 'ENFILE'].includes(codeOf(error) ?? '')
+    const errno = errnoOf(error instanceof StoreError ? error.cause : undefined)
+    const isLimit = errno === 'EMFILE' || errno === 'ENFILE'
     closeFrom(isLimit ? Math.floor(open.length / 2) : 0)
     if (!isLimit) throw error
   }
   return open
-}
-
-/** The system's name for what kept a file from being opened. */
-function codeOf(error: unknown): string | undefined {
-  const cause = error instanceof StoreError ? error.cause : undefined
-  return (cause as NodeJS.ErrnoException | undefined)?.code
 }
 
 function holdsAny({ smallest, largest }: LiveTable, { gte, lt }: KeyRange): boolean {

@@ -9,6 +9,7 @@
 import { constants } from 'node:fs'
 import { copyFile, mkdir, readFile, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { errnoOf } from '../errno.ts'
 import { equalBytes } from './bytes.ts'
 import { syncDirectory, syncFile } from './durable.ts'
 import { StoreError } from './errors.ts'
@@ -190,7 +191,7 @@ async function removeCopy(directory: string, path: string): Promise<void> {
   if (partial !== path) {
     await rm(partial, { recursive: true, force: true })
     await rename(path, partial).catch((error: unknown) => {
-      if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
+      if (errnoOf(error) !== 'ENOENT') throw error
     })
   }
   await rm(partial, { recursive: true, force: true })

@@ -6,6 +6,7 @@
  */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { errnoOf } from '../errno.ts'
 import { StoreError } from './errors.ts'
 import { Cursor, readJournalRecords } from './level-files.ts'
 
@@ -59,8 +60,7 @@ async function readIfThere(path: string): Promise<Buffer> {
   try {
     return await readFile(path)
   } catch (cause) {
-    const isMissing = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT'
-    if (isMissing) return Buffer.alloc(0)
+    if (errnoOf(cause) === 'ENOENT') return Buffer.alloc(0)
     throw new StoreError('store_open_failed', `${path} cannot be read`, { cause })
   }
 }

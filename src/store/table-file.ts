@@ -8,6 +8,7 @@
  */
 import { closeSync, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'
+import { errnoOf } from '../errno.ts'
 import { crc32c, masked } from './crc32c.ts'
 import { StoreError } from './errors.ts'
 import {
@@ -44,8 +45,8 @@ export function openTable(directory: string, table: LiveTable): OpenTable {
   try {
     return { ...table, descriptor: openSync(join(directory, name), 'r') }
   } catch (cause) {
-    const isMissing = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT'
-    if (isMissing) throw new StoreError('table_corrupt', `${name} is not there`, { cause })
+    if (errnoOf(cause) === 'ENOENT')
+      throw new StoreError('table_corrupt', `${name} is not there`, { cause })
     throw new StoreError('store_open_failed', `${name} cannot be opened`, { cause })
   }
 }
