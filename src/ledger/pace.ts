@@ -2,6 +2,7 @@
  * @module Paces: work that may wait goes no faster than so many bytes a second, or takes a part of the time while others
  * have work, so that what may not wait is not slowed.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 
 /** Sleeps shorter than this are saved up: a timer is not more exact. */
 const SLEEP_MS_MIN = 5
@@ -46,12 +47,6 @@ export class SharedPace {
     await (this.#othersWork() ? sleep(waitMs, signal) : nextTurn())
     this.#sinceMs = performance.now()
   }
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve)
-  })
 }
 
 function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {

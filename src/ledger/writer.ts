@@ -2,6 +2,7 @@
  * @module The one writer: takes what was prepared in batches, registers it in order, and commits (src/README.md "The
  * write path" and its crash table). Only what it has put on disk under a signed head is answered.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { parseOperatorClock, utf8Encode } from '@trustwarden/proofs'
 import type { Hash } from '@trustwarden/proofs'
 import { ServiceError } from '../errors.ts'
@@ -392,12 +393,6 @@ export class Writer {
     }
     return head
   }
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve)
-  })
 }
 
 /** Calls somebody who listens. What they throw is theirs, and ends nothing here: the batch is durable and answered. */
