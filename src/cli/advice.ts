@@ -11,6 +11,9 @@ const ADVICE: Readonly<Record<string, string>> = {
   head_record_locked: 'another process has this log open: stop it first',
   store_missing:
     '--data is not the directory that init made, or its database was removed: restore it',
+  store_moved:
+    'what was acknowledged before lies where the directory was moved to: put it back, then start. If it was removed: restore, ' +
+    'then "trustwarden recover"',
   head_record_missing: `--head names where the record lies (default: <data>.head); ${LOST_RECORD}`,
   head_record_corrupt: LOST_RECORD,
   store_behind_record:

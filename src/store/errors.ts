@@ -18,6 +18,10 @@ export const STORE_ERRORS = {
     fatal: true,
     meaning: 'a write failed, so what is on disk is unknown until the next start',
   },
+  store_moved: {
+    fatal: true,
+    meaning: 'the database does not lie at its path any more: it was moved, replaced or removed',
+  },
   store_closed: { fatal: true, meaning: 'the store was closed' },
   store_version_unknown: {
     fatal: true,

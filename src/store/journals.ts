@@ -102,6 +102,7 @@ const NOT_ABOUT_DATA: ReadonlySet<StoreErrorCode> = new Set([
   'store_locked',
   'store_missing',
   'store_exists',
+  'store_moved',
   'store_closed',
   'store_version_unknown',
   'store_origin_mismatch',

@@ -4,7 +4,7 @@
  * Compression is off, so that erased bytes can be searched for. LevelDB's own checks are not reached from Node
  * (neither `paranoid_checks` nor `verify_checksums` is exposed): integrity is database.ts's.
  */
-import { existsSync, mkdirSync, realpathSync } from 'node:fs'
+import { type BigIntStats, existsSync, mkdirSync, realpathSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { Level } from 'level'
 import { plain } from './bytes.ts'
@@ -50,6 +50,7 @@ export class LevelStore implements Store {
   readonly directory: string
   readonly #db: LevelDatabase
   readonly #close: () => Promise<void>
+  readonly #isInPlace: () => boolean
   readonly #durable: boolean
   readonly #onWrite: ((ms: number) => void) | undefined
   readonly #scans = new ScanTracker()
@@ -64,6 +65,7 @@ export class LevelStore implements Store {
     this.directory = directory
     this.#db = opened.db
     this.#close = opened.close
+    this.#isInPlace = opened.isInPlace
     this.#durable = options.durable ?? true
     this.#onWrite = options.onWrite
   }
@@ -173,6 +175,17 @@ export class LevelStore implements Store {
     } catch (cause) {
       throw this.#fail('a write failed', cause)
     }
+    // What was written is in LevelDB's open files, wherever those are now. The next start looks at the path: what is not
+    // found there must not be answered.
+    if (!this.#isInPlace()) {
+      const cause = new StoreError(
+        'store_moved',
+        `${this.directory} is not the database that was opened: it was moved, replaced or removed`,
+      )
+      this.#failed = true
+      this.#failure = cause
+      throw cause
+    }
   }
 
   async compact(range: KeyRange): Promise<void> {
@@ -236,6 +249,8 @@ export async function lockDirectory(directory: string): Promise<DirectoryLock> {
 interface OpenedLevel {
   readonly db: LevelDatabase
   readonly close: () => Promise<void>
+  /** Whether what lies at the path is what was opened. */
+  readonly isInPlace: () => boolean
 }
 
 interface OpenOptions {
@@ -275,7 +290,12 @@ async function openLevel(
       compression: false,
     })
     await db.open()
-    return { db, close: () => closeLevel(db, path) }
+    const lock = lockIn(directory)
+    const isInPlace = (): boolean => {
+      const found = lockIn(directory)
+      return found !== undefined && found.ino === lock?.ino && found.dev === lock.dev
+    }
+    return { db, close: () => closeLevel(db, path), isInPlace }
   } catch (cause) {
     openHere.delete(path)
     if (isLocked(cause)) {
@@ -284,6 +304,18 @@ async function openLevel(
     throw new StoreError('store_open_failed', `the database in ${directory} does not open`, {
       cause,
     })
+  }
+}
+
+/**
+ * LevelDB's lock file, which it holds open: as long as it does no other file has its number, even if this one was removed.
+ * Only looked at, for closing it again would end the lock.
+ */
+function lockIn(directory: string): BigIntStats | undefined {
+  try {
+    return statSync(join(directory, 'LOCK'), { bigint: true })
+  } catch {
+    return undefined
   }
 }
 

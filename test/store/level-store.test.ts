@@ -5,7 +5,7 @@
  * killing the process would not show it, since the page cache outlives it.
  */
 import { execFile } from 'node:child_process'
-import { mkdirSync, readdirSync } from 'node:fs'
+import { cpSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Level } from 'level'
@@ -70,6 +70,51 @@ describe('LevelStore on disk', () => {
     const scan = store.scan({ gte: Uint8Array.of(0), lt: Uint8Array.of(9) })[Symbol.asyncIterator]()
     await expect(scan.next()).rejects.toMatchObject({ code: 'store_failed' })
     await store.close()
+  })
+
+  describe('what is written where the next start does not look is not acknowledged', () => {
+    const op = { type: 'put', key: Uint8Array.of(1), value: Uint8Array.of(1) } as const
+
+    test.each<readonly [what: string, away: (path: string) => void]>([
+      ['moved', (path) => renameSync(path, `${path}.old`)],
+      ['removed', (path) => rmSync(path, { recursive: true })],
+      [
+        'moved, and a copy is in its place',
+        (path) => {
+          renameSync(path, `${path}.old`)
+          cpSync(`${path}.old`, path, { recursive: true })
+        },
+      ],
+      [
+        'removed, and a copy is in its place',
+        (path) => {
+          cpSync(path, `${path}.copy`, { recursive: true })
+          rmSync(path, { recursive: true })
+          renameSync(`${path}.copy`, path)
+        },
+      ],
+    ])('%s', async (_what, away) => {
+      const path = newPath()
+      const store = await LevelStore.create(path)
+      await store.write([op])
+      away(path)
+      await expect(store.write([op])).rejects.toMatchObject({ code: 'store_moved', fatal: true })
+      await expect(store.write([op])).rejects.toMatchObject({ code: 'store_failed' })
+      await store.close()
+    })
+
+    test('a link leads elsewhere', async () => {
+      const [path, link, other] = [newPath(), newPath(), newPath()]
+      await (await LevelStore.create(path)).close()
+      await (await LevelStore.create(other)).close()
+      symlinkSync(path, link)
+      const store = await LevelStore.open(link)
+      await store.write([op])
+      rmSync(link)
+      symlinkSync(other, link)
+      await expect(store.write([op])).rejects.toMatchObject({ code: 'store_moved' })
+      await store.close()
+    })
   })
 
   test('each write is synced, unless a test asks otherwise', async () => {
