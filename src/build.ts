@@ -33,7 +33,15 @@ import { RotationProofs } from './ledger/rotation-proofs.ts'
 import { ROTATE_KIND, readRotations } from './ledger/rotations.ts'
 import { CommittedView } from './ledger/state.ts'
 import { VerifyPool } from './ledger/verify-pool.ts'
-import { gatherLines, openTls, readings, startTls, timed, type Voice } from './operation.ts'
+import {
+  gatherLines,
+  openTls,
+  readings,
+  startTls,
+  timed,
+  type Voice,
+  watchClock,
+} from './operation.ts'
 import { ALL_FOLDS, composeRules, type Rules } from './rules.ts'
 import { damageFile, scrubPlace } from './scrub-files.ts'
 import { openServiceKeys } from './service-keys.ts'
@@ -243,7 +251,7 @@ export async function openService(config: Config, options: ServiceOptions): Prom
         const { notAfterMs: caNotAfterMs } = keys.authority
         refreshTrustFile(config.data, anchorOf(genesis, hash), readRotations(log.view()))
         const parts = { config, options, genesis, hash, log, rules, clock, resources }
-        const operation = { metrics, space, quotas, tls, voice, caNotAfterMs }
+        const operation = { guard, metrics, space, quotas, tls, voice, caNotAfterMs }
         const service = await serve({ ...parts, ...operation, tables, onFatal, fatal: () => fatal })
         // Not before: it would take the processor from the first answer.
         void tables.begin().catch(() => undefined)
@@ -293,6 +301,7 @@ interface Parts {
   readonly log: Log
   readonly rules: Rules
   readonly clock: Clock
+  readonly guard: ClockGuard
   readonly resources: Resources
   readonly tables: FoldTables
   readonly onFatal: (error: Error) => void
@@ -311,7 +320,7 @@ async function serve(parts: Parts): Promise<Service> {
     import('./http/app.ts'),
     import('./http/metrics.ts'),
   ])
-  const { config, genesis, log, rules, clock, resources, metrics, space, tls, voice } = parts
+  const { config, genesis, guard, log, rules, clock, resources, metrics, space, tls, voice } = parts
   const anchor = anchorOf(genesis, parts.hash)
   let url = config.url ?? ''
   let closing: Promise<void> | undefined
@@ -360,7 +369,9 @@ async function serve(parts: Parts): Promise<Service> {
   const watched = { ...parts, version, isReady }
   watch(metrics, () => readings(watched))
   startTls(tls, app)
+  const stopWatching = watchClock(guard, voice)
   resources.add(async () => {
+    stopWatching()
     tls?.stop()
     await closeApp(app)
   })

@@ -7,6 +7,7 @@ import type { Clock } from './clock.ts'
 import type { Config } from './config.ts'
 import type { Metrics, Readings } from './http/metrics.ts'
 import type { LogStream } from './http/parts.ts'
+import type { ClockGuard } from './ledger/clock-guard.ts'
 import type { Log } from './ledger/log.ts'
 import type { Quotas } from './ledger/quotas.ts'
 import type { HeadRecordWriter } from './ledger/writer.ts'
@@ -57,6 +58,23 @@ export function startTls(tls: TlsKeeper | undefined, { server }: FastifyInstance
   if (!('setSecureContext' in server)) return
   const listener = server as unknown as TlsServer
   tls?.start(({ cert, key }) => listener.setSecureContext({ ...TLS_OPTIONS, cert, key }))
+}
+
+/** How often it is looked whether the clock stops intake, ms. */
+const CLOCK_POLL_MS = 1000
+
+/** Looks every second whether the clock stops intake, and says when that changes. @returns What ends it */
+export function watchClock(guard: ClockGuard, voice: Voice): () => void {
+  let wasStopped = false
+  const timer = setInterval(() => {
+    const isStopped = guard.isStopped()
+    if (isStopped === wasStopped) return
+    wasStopped = isStopped
+    if (isStopped) voice.tell('warn', `intake stops: ${guard.parted()}`)
+    else voice.tell('warn', 'intake goes on: the wall clock is right again, or was accepted')
+  }, CLOCK_POLL_MS)
+  timer.unref()
+  return () => clearInterval(timer)
 }
 
 /** The head record, each write timed. */

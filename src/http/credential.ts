@@ -108,10 +108,13 @@ export function openCredential(
     const verify = key.alg === 'EdDSA' ? p.ed25519Verify : p.p256Verify
     if (!verify(key.publicKey, parsed.signingInput, parsed.signature))
       throw refuse('does not verify')
-    if (Math.abs(expected.nowMs / 1000 - parsed.issuedAtS) > CREDENTIAL_SECONDS_MAX)
+    const aheadS = parsed.issuedAtS - expected.nowMs / 1000
+    if (Math.abs(aheadS) > CREDENTIAL_SECONDS_MAX)
+      // Either clock may be the wrong one.
       throw new ServiceError(
         'credential_expired',
-        `credential was signed more than ${CREDENTIAL_SECONDS_MAX} s from now`,
+        `credential was signed ${Math.ceil(Math.abs(aheadS))} s ${aheadS > 0 ? 'ahead of' : 'before'} the service's clock, which says ` +
+          `${new Date(expected.nowMs).toISOString()}; at most ${CREDENTIAL_SECONDS_MAX} s`,
       )
     return principal
   } catch (error) {

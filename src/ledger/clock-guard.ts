@@ -47,6 +47,12 @@ export class ClockGuard implements Clock {
     return Math.abs(this.offsetMs()) > CLOCK_STEP_MAX_MS
   }
 
+  /** In words: by how much, in s, the two clocks part. */
+  parted(): string {
+    const seconds = Math.round(this.offsetMs() / 1000)
+    return `the wall clock is ${Math.abs(seconds)} s ${seconds < 0 ? 'behind' : 'ahead of'} the time since boot`
+  }
+
   /** The time to date entries by, ms: the wall clock, or while it is stopped the anchor carried on by time since boot. */
   nowMs(): number {
     return this.isStopped() ? this.#expectedMs() : this.#clock.nowMs()
@@ -63,9 +69,12 @@ export class ClockGuard implements Clock {
    * @throws {ServiceError} `iat_out_of_window`
    */
   checkAcceptable(timeMs: number, ledgerTimeMs: number): void {
-    const apartMs = Math.abs(this.#clock.nowMs() - timeMs)
+    const clockMs = this.#clock.nowMs()
+    const apartMs = Math.abs(clockMs - timeMs)
     if (apartMs > CLOCK_STEP_MAX_MS) {
-      const message = `time_ms: ${Math.ceil(apartMs / 1000)} s from the clock, at most 10 s`
+      const message =
+        `time_ms: ${Math.ceil(apartMs / 1000)} s from the service's clock, which says ` +
+        `${new Date(clockMs).toISOString()}; at most 10 s`
       throw new ServiceError('iat_out_of_window', message)
     }
     const behindMs = ledgerTimeMs - timeMs

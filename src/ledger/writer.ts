@@ -406,9 +406,5 @@ function guarded(call: () => void): void {
 
 /** The error of a normal submission while the clock is stopped. */
 export function clockStopped(guard: ClockGuard): ServiceError {
-  const seconds = Math.round(guard.offsetMs() / 1000)
-  return new ServiceError(
-    'clock_stopped',
-    `the wall clock is ${Math.abs(seconds)} s ${seconds < 0 ? 'behind' : 'ahead of'} the time since boot`,
-  )
+  return new ServiceError('clock_stopped', guard.parted())
 }

@@ -33,9 +33,52 @@ interface Line {
 const lines = (): readonly Line[] =>
   opened
     .logged()
-    .trim()
     .split('\n')
+    .filter((line) => line !== '')
     .map((line) => JSON.parse(line) as Line)
+
+describe('a wall clock that is set', () => {
+  test('stops intake, and the log says when and by how much, and when it goes on', async () => {
+    let offsetMs = 0
+    const clock = { nowMs: () => Date.now() + offsetMs, bootMs: () => performance.now() }
+    opened = await openTestService({ clock })
+    const told = async (text: RegExp): Promise<Line> => {
+      for (let look = 0; look < 500; look++) {
+        const line = lines().find(({ msg }) => text.test(msg))
+        if (line !== undefined) return line
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      }
+      return expect.fail(`nothing says ${String(text)}`)
+    }
+    offsetMs = -3_600_000
+    const stopped = await told(/^intake stops/)
+    expect(stopped).toMatchObject({
+      level: 40,
+      msg: 'intake stops: the wall clock is 3600 s behind the time since boot',
+    })
+    offsetMs = 0
+    expect(await told(/^intake goes on/)).toMatchObject({ level: 40 })
+    expect(lines().filter(({ msg }) => msg.startsWith('intake'))).toHaveLength(2)
+  })
+
+  test('is told to whom it makes wrong: by how much, and what the service’s says', async () => {
+    const nowMs = Date.parse('2026-11-28T12:00:00Z')
+    opened = await openTestService({ clock: { nowMs: () => nowMs, bootMs: () => 0 } })
+    const { operator } = opened
+    const authorization = operator.credential('/metrics', { iat: nowMs / 1000 + 3600 })
+    const reply = await operator.ask('GET', '/metrics', {
+      headers: { authorization },
+    })
+    expect([reply.status, reply.json()]).toMatchObject([
+      401,
+      {
+        code: 'credential_expired',
+        detail:
+          "credential was signed 3600 s ahead of the service's clock, which says 2026-11-28T12:00:00.000Z; at most 60 s",
+      },
+    ])
+  })
+})
 
 describe('below the free-space floor', () => {
   test('intake is 503 and not ready, while heads, proofs and reads are served and revocations taken', async () => {
