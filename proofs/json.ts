@@ -20,6 +20,8 @@ export interface JsonLimits {
   readonly maxBytes?: number
   /** Arrays and objects inside each other; 32 by default. */
   readonly maxDepth?: number
+  /** Values in all, the names of members included; any number by default. */
+  readonly maxItems?: number
 }
 
 /** Arrays and objects inside each other, by default. */
@@ -37,9 +39,13 @@ const BYTES_MAX = 1_048_576
  * @see RFC 7493 §2; RFC 8259
  */
 export function parseJson(bytes: Uint8Array, limits: JsonLimits = {}): JsonValue {
-  const { maxBytes = BYTES_MAX, maxDepth = JSON_DEPTH_MAX } = limits
+  const {
+    maxBytes = BYTES_MAX,
+    maxDepth = JSON_DEPTH_MAX,
+    maxItems = Number.POSITIVE_INFINITY,
+  } = limits
   check(bytes.length <= maxBytes, 'too_large', `json: ${bytes.length} bytes, at most ${maxBytes}`)
-  const reader: Reader = { text: utf8Decode(bytes, 'json'), at: 0 }
+  const reader: Reader = { text: utf8Decode(bytes, 'json'), at: 0, itemsLeft: maxItems }
   const value = readValue(reader, maxDepth)
   skipSpace(reader)
   check(reader.at === reader.text.length, 'malformed', 'json: text after the value')
@@ -120,10 +126,11 @@ class Members {
 Object.setPrototypeOf(Members.prototype, null)
 Reflect.deleteProperty(Members.prototype, 'constructor')
 
-/** `at` moves as the text is read. */
+/** `at` moves as the text is read, and `itemsLeft` goes down. */
 interface Reader {
   readonly text: string
   at: number
+  itemsLeft: number
 }
 
 const ESCAPES: ReadonlyMap<string, string> = new Map([
@@ -175,7 +182,13 @@ function expect(reader: Reader, code: number): void {
   }
 }
 
+function countItem(reader: Reader): void {
+  reader.itemsLeft -= 1
+  check(reader.itemsLeft >= 0, 'too_large', 'json: too many values')
+}
+
 function readValue(reader: Reader, depth: number): JsonValue {
+  countItem(reader)
   skipSpace(reader)
   const first = reader.text.charCodeAt(reader.at)
   if (first === QUOTE) return readString(reader)
@@ -210,6 +223,7 @@ function readObject(reader: Reader, depth: number): JsonObject {
   const object: Record<string, JsonValue> = new Members()
   if (accept(reader, CLOSE_OBJECT)) return object
   do {
+    countItem(reader)
     skipSpace(reader)
     const name = readString(reader)
     if (name in object) throw new ProofError('malformed', 'json: duplicate key')

@@ -54,13 +54,15 @@ export interface Submitted {
 const decoder = new Decoder({ mapsAsObjects: true, useRecords: false })
 const encoder = new Encoder({ mapsAsObjects: true, useRecords: false })
 const NESTING_MAX = 8
+/** Values of a body, names included: a request of 1,000 statements with all that they come with has 30,000. */
+const BODY_ITEMS_MAX = 65_536
 
 function refuse(why: string, cause?: unknown): ServiceError {
   return new ServiceError('request_malformed', why, { cause })
 }
 
 function parseCbor(bytes: Uint8Array): BodyValue {
-  checkCborShape(bytes, NESTING_MAX)
+  checkCborShape(bytes, NESTING_MAX, BODY_ITEMS_MAX)
   return decoder.decode(bytes) as BodyValue
 }
 
@@ -76,7 +78,11 @@ export function parseBody(bytes: Uint8Array, mediaType: string): BodyValue {
     throw new ServiceError('request_too_large', `body is over ${REQUEST_BYTES_MAX} bytes`)
   try {
     if (mediaType === 'application/json')
-      return parseJson(bytes, { maxBytes: REQUEST_BYTES_MAX, maxDepth: NESTING_MAX })
+      return parseJson(bytes, {
+        maxBytes: REQUEST_BYTES_MAX,
+        maxDepth: NESTING_MAX,
+        maxItems: BODY_ITEMS_MAX,
+      })
     if (mediaType === 'application/cbor') return parseCbor(bytes)
     if (mediaType === MEDIA_COSE) return { statement: bytes, media: mediaType }
     // Each byte is a character: what is not ASCII is no statement.

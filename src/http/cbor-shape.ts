@@ -25,14 +25,16 @@ function refuse(why: string): ServiceError {
   return new ServiceError('request_malformed', `body: ${why}`)
 }
 
-/** Walks one item after the other; its position is its only state. */
+/** Walks one item after the other. */
 class Walker {
   readonly #bytes: Uint8Array
   readonly #view: DataView
   readonly #text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
   #at = 0
+  #itemsLeft: number
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, itemsMax: number) {
+    this.#itemsLeft = itemsMax
     this.#bytes = bytes
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   }
@@ -42,6 +44,7 @@ class Walker {
   }
 
   item(depth: number): void {
+    this.#count()
     const initial = this.#bytes[this.#at]
     if (initial !== undefined && SIMPLE.has(initial)) {
       this.#at += 1
@@ -54,6 +57,11 @@ class Walker {
     else if (depth === 0) throw refuse('nested too deeply')
     else if (major === MAJOR.array) this.#items(argument, depth - 1)
     else this.#members(argument, depth - 1)
+  }
+
+  #count(): void {
+    this.#itemsLeft -= 1
+    if (this.#itemsLeft < 0) throw refuse('too many items')
   }
 
   #head(): Head {
@@ -100,6 +108,7 @@ class Walker {
     if (count * 2 > this.rest) throw refuse('ends within a map')
     const names = new Set<string>()
     for (let at = 0; at < count; at++) {
+      this.#count()
       const { major, argument } = this.#head()
       if (major !== MAJOR.text) throw refuse('a map key that is not text')
       const name = this.#string(argument)
@@ -114,13 +123,14 @@ class Walker {
 
 /**
  * Checks that `bytes` are one item of maps with text keys, arrays, text, bytes, safe integers, booleans and null, at most
- * `depthMax` containers deep, and nothing after it. Takes time and space in proportion to the bytes.
+ * `depthMax` containers deep and `itemsMax` items in all, keys included, and nothing after it: time and space grow with the
+ * items rather than the bytes.
  *
  * @throws {ServiceError} `request_malformed`
  * @see RFC 8949 §3
  */
-export function checkCborShape(bytes: Uint8Array, depthMax: number): void {
-  const walker = new Walker(bytes)
+export function checkCborShape(bytes: Uint8Array, depthMax: number, itemsMax: number): void {
+  const walker = new Walker(bytes, itemsMax)
   walker.item(depthMax)
   if (walker.rest > 0) throw refuse('bytes after the item')
 }

@@ -181,6 +181,9 @@ test('limits are exact', () => {
   expect(codeOf(() => parseJson(utf8Encode('[1]'), { maxBytes: 3 }))).toBe('accepted')
   expect(codeOf(() => parseJson(utf8Encode('[1]'), { maxBytes: 2 }))).toBe('too_large')
   expect(codeOf(() => parseJson(new Uint8Array(1_048_577)))).toBe('too_large')
+  const five = utf8Encode('[1,{"a":2}]')
+  expect(codeOf(() => parseJson(five, { maxItems: 5 }))).toBe('accepted')
+  expect(codeOf(() => parseJson(five, { maxItems: 4 }))).toBe('too_large')
 })
 
 describe('canonical form', () => {
