@@ -13,7 +13,7 @@ import {
   encodeCbor,
 } from './cbor.ts'
 import { check, ProofError } from './errors.ts'
-import type { JsonObject, JsonValue } from './json.ts'
+import { checkString, type JsonObject, type JsonValue } from './json.ts'
 import type { KeyAlg } from './key.ts'
 import { HASH_LENGTH } from './merkle.ts'
 import { EVENT_ID_LENGTH_MAX, type SigningHeader, TYP_PREFIX } from './statement-header.ts'
@@ -202,6 +202,8 @@ function readClaim(
 
 /** Which of the two it has to be is for whoever reads the members. */
 function readScalar(value: CborValue): JsonValue | undefined {
+  // CBOR has text that JSON has not: no statement may say in one envelope what it cannot say in the other.
+  if (typeof value === 'string') checkString(value)
   return typeof value === 'string' || typeof value === 'number' ? value : undefined
 }
 

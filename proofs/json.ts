@@ -315,8 +315,8 @@ function readEscape(reader: Reader): string {
   return String.fromCharCode(Number.parseInt(digits, 16))
 }
 
-/** RFC 7493 §2.1: neither surrogates nor noncharacters, in names and in values. */
-function checkString(text: string): void {
+/** RFC 7493 §2.1: neither surrogates nor noncharacters, in names and in values. @throws {ProofError} `malformed` */
+export function checkString(text: string): void {
   const permitted = !/[\p{Surrogate}\p{Noncharacter_Code_Point}]/u.test(text)
   check(permitted, 'malformed', 'json: a lone surrogate or a noncharacter')
 }
