@@ -77,8 +77,11 @@ export async function auditUrl(call: Call, io: Io): Promise<ExitCode> {
   try {
     const session = await named(() => connect(call))
     const since = readSince(call, session)
-    const range = rangeOf(call, session.head.size)
+    // What the log shows comes before what is asked of it: a head that went back may lie below the range.
     if (since !== undefined) await named(() => checkSince(session, since))
+    if (session.head.size === 0)
+      throw new Difference('genesis', 'the head has no entries, the trust anchor names a genesis')
+    const range = rangeOf(call, session.head.size)
     const report = await auditSession(call, session, range, io)
     const out = since === undefined ? report : { ...report, since: since.size }
     io.out(call.has('json') ? `${JSON.stringify(out)}\n` : describeEntries(report, report.policies))

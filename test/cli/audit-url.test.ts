@@ -401,6 +401,20 @@ describe('finds', () => {
     expect(await at(service.url, same)).toMatch(/^DIFFERS: forked: /)
     expect(() => readFileSync(join(scratch.path, 'none'))).toThrow('ENOENT')
   })
+
+  test('a head that went back below the range that is asked for, or to nothing', async () => {
+    const kept = join(scratch.path, 'kept-before')
+    writeFileSync(kept, await checkpointOf(service))
+    const head = (of: number): Script =>
+      tamper('/checkpoint', () => signHead(service.keys, ORIGIN, of, p.sha256(new Uint8Array(0))))
+    const since = ['--since', kept]
+    expect(await found(head(0), ...since)).toEqual(['rolled_back', undefined])
+    for (const range of [['--from', '300'], ['--to', '300'], []])
+      expect(await found(head(2), ...since, ...range)).toEqual(['rolled_back', undefined])
+    // Nobody needs a kept checkpoint to know that there is a genesis.
+    for (const range of [['--from', '0'], ['--to', '300'], []])
+      expect(await found(head(0), ...range)).toEqual(['genesis', undefined])
+  })
 })
 
 describe('says nothing', () => {
