@@ -43,7 +43,10 @@ export const URL_FLAGS: readonly string[] = [
   'save',
 ]
 
-/** What the log answers that is not an obstacle but a finding: its head commits to more than it shows. */
+/**
+ * What the log answers that is not an obstacle but a finding: its head commits to more than it shows. An answer can be
+ * malformed with status 200 alone: any other that is no problem document is `answer_unexpected`, and is none.
+ */
 const FINDINGS: ReadonlyMap<TrustWardenErrorCode, AuditCheck> = new Map([
   ['not_found', 'missing'],
   ['range_invalid', 'missing'],

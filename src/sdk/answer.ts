@@ -61,19 +61,20 @@ export function receiptIn(bytes: Uint8Array): JsonValue | undefined {
   }
 }
 
-/** Turns an answer that is no success into an error: an RFC 9457 document, or whatever else came. */
-export function problemOf(answer: HttpAnswer): TrustWardenError {
-  let value: JsonValue
+/**
+ * Turns an answer that is no success into an error: an RFC 9457 document under its own code; anything else, which may
+ * come from whatever stands before the service and says nothing about the log, as `answer_unexpected`.
+ */
+export function problemOf({ status, bytes }: HttpAnswer): TrustWardenError {
   try {
-    value = objectOf(answer.bytes)
+    return problemIn(objectOf(bytes), status)
   } catch (cause) {
-    const why = `answer of status ${answer.status} is no problem document`
-    return new TrustWardenError('answer_malformed', why, { status: answer.status, cause })
+    const why = `status ${status} and no problem document`
+    return new TrustWardenError('answer_unexpected', why, { status, cause })
   }
-  return problemIn(value, answer.status)
 }
 
-/** Turns a problem document into an error; one that is none into `answer_malformed`, which is thrown. */
+/** Turns a problem document into an error. @throws TrustWardenError `answer_malformed` for what is none */
 export function problemIn(value: JsonValue | undefined, httpStatus?: number): TrustWardenError {
   return inSdkWords('answer_malformed', 'problem', () => {
     const problem = jsonObject(value, 'problem')

@@ -123,8 +123,8 @@ export class TrustWarden {
    * Connects: reads what the service says of itself and holds it against the trust anchor.
    *
    * @throws TrustWardenError `argument_invalid`; `service_untrusted` if genesis or root certificates are not those
-   *   of the anchor; `service_unreachable`; `answer_malformed`; `receipt_invalid` for a checkpoint that is not the
-   *   log's.
+   *   of the anchor; `service_unreachable`; `answer_malformed`; `answer_unexpected`; `receipt_invalid` for a checkpoint
+   *   that is not the log's.
    * @see FORMAT §13
    */
   static async connect(options: ConnectOptions): Promise<TrustWarden> {

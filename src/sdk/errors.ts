@@ -11,6 +11,7 @@ export const SDK_ERRORS = {
   aborted: 'the caller gave up',
   service_unreachable: 'no answer came within the attempts and the time that were given',
   answer_malformed: 'the answer is not of the form that the service promises, or over its limit',
+  answer_unexpected: 'the answer has a status that is no success, and is no problem document',
   service_untrusted: 'the service does not show the log of the trust anchor',
   certificate_untrusted: 'the service shows a TLS certificate that is not trusted',
   service_refused: 'the service refused with a code that this release does not know',

@@ -47,15 +47,27 @@ export function isRetried(status: number): boolean {
   return RETRIED.has(status)
 }
 
+/** Whether an answer of this status is what was asked for. */
+function isSuccess(status: number): boolean {
+  return status === 200 || status === 201
+}
+
+/** Bytes of any other answer: a problem document, and in it the receipt of a refusal, of an entry of 64 KiB at most. */
+const PROBLEM_BYTES_MAX = 262_144
+
+/** @throws TrustWardenError over the cap: `answer_malformed`, or `answer_unexpected` for what is no success */
 async function readCapped(answer: IncomingMessage, bytesMax: number): Promise<Uint8Array> {
+  const { statusCode: status = 0 } = answer
+  const isAsked = isSuccess(status)
+  const most = isAsked ? bytesMax : PROBLEM_BYTES_MAX
   const parts: Uint8Array[] = []
   let length = 0
   for await (const part of answer as AsyncIterable<Uint8Array>) {
     length += part.length
-    if (length > bytesMax)
-      throw new TrustWardenError('answer_malformed', `answer is over ${bytesMax} bytes`, {
-        status: answer.statusCode,
-      })
+    if (length > most) {
+      const code = isAsked ? 'answer_malformed' : 'answer_unexpected'
+      throw new TrustWardenError(code, `status ${status} and over ${most} bytes`, { status })
+    }
     parts.push(part)
   }
   // A connection that ends too early is not an end of the answer.
@@ -140,8 +152,8 @@ export class Transport {
    * Makes a request, and makes it again with the same bytes if no answer comes or one that says "not now".
    *
    * @returns The last answer, whatever its status.
-   * @throws TrustWardenError `service_unreachable`, `certificate_untrusted`, `answer_malformed` (over
-   *   the cap), `aborted`.
+   * @throws TrustWardenError `service_unreachable`, `certificate_untrusted`, `aborted`; over the cap
+   *   `answer_malformed`, or `answer_unexpected` for a status that is no success.
    */
   async request(request: HttpRequest): Promise<HttpAnswer> {
     for (let attempt = 1; ; attempt++) {

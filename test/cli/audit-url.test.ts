@@ -19,7 +19,13 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { audit } from '../../src/cli/audit.ts'
 import { type Io, UsageError } from '../../src/cli/command.ts'
 import { nativePrimitives as p } from '../../src/crypto.ts'
-import { changed, type Script, signHead, TamperingProxy } from '../sdk/tampering-proxy.ts'
+import {
+  changed,
+  type Reply,
+  type Script,
+  signHead,
+  TamperingProxy,
+} from '../sdk/tampering-proxy.ts'
 import { type Target, TestClient } from '../support/client.ts'
 import { type Ended, scratchDirectory, trustwardenAsync } from '../support/command-line.ts'
 import {
@@ -431,6 +437,37 @@ describe('says nothing', () => {
     })()
     expect([dropping.code, dropping.out]).toEqual([2, ''])
     expect(dropping.err).toContain('service_unreachable')
+  })
+
+  test('about a log behind what answers in its place, but for a malformed answer of status 200', async () => {
+    const html = '<html>Service Unavailable</html>'
+    const instead =
+      (of: string, reply: Partial<Reply>): Script =>
+      async (seen, forward) => {
+        const right = await forward()
+        return seen.path.includes(of) ? { ...right, ...reply } : right
+      }
+    const bundle = '/tile/entries/001'
+    for (const [of, reply] of [
+      [bundle, { status: 503, body: html }],
+      [bundle, { status: 403, body: html }],
+      [bundle, { status: 403, body: '{"message":"Forbidden"}' }],
+      [bundle, { status: 404, body: html.padEnd(400_000) }],
+      [bundle, { status: 304, body: '' }],
+      [bundle, { status: 204, body: '' }],
+      [bundle, { status: 206 }],
+      ['/checkpoint', { status: 206 }],
+      ['/.well-known/trustwarden', { status: 403, body: html }],
+      ['/v1/pinned/', { status: 403, body: html }],
+      ['/v1/pinned/', { status: 206 }],
+    ] as const) {
+      proxy.script = instead(of, reply)
+      const { code, out, err } = await auditAt(url)
+      const said = `cannot be read: answer_unexpected: status ${reply.status}`
+      expect([of, code, out, err]).toEqual([of, 2, '', expect.stringContaining(said)])
+    }
+    expect(await found(instead(bundle, { body: html }))).toEqual(['malformed', undefined])
+    expect(await found(instead('/v1/pinned/', { body: html }))).toEqual(['pinned', 3])
   })
 
   test('to a call that is wrong', async () => {
