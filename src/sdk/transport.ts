@@ -5,6 +5,7 @@
 import { X509Certificate } from 'node:crypto'
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
+import { printable } from '@trustwarden/proofs'
 import { inSdkWords, TrustWardenError } from './errors.ts'
 
 /** How requests are made. */
@@ -54,6 +55,9 @@ function isSuccess(status: number): boolean {
 
 /** Bytes of any other answer: a problem document, and in it the receipt of a refusal, of an entry of 64 KiB at most. */
 const PROBLEM_BYTES_MAX = 262_144
+
+/** Characters of the address that a redirect names. */
+const LOCATION_LENGTH_MAX = 200
 
 /** @throws TrustWardenError over the cap: `answer_malformed`, or `answer_unexpected` for what is no success */
 async function readCapped(answer: IncomingMessage, bytesMax: number): Promise<Uint8Array> {
@@ -152,7 +156,7 @@ export class Transport {
    * Makes a request, and makes it again with the same bytes if no answer comes or one that says "not now".
    *
    * @returns The last answer, whatever its status.
-   * @throws TrustWardenError `service_unreachable`, `certificate_untrusted`, `aborted`; over the cap
+   * @throws TrustWardenError `service_unreachable`, `certificate_untrusted`, `answer_redirected`, `aborted`; over the cap
    *   `answer_malformed`, or `answer_unexpected` for a status that is no success.
    */
   async request(request: HttpRequest): Promise<HttpAnswer> {
@@ -225,7 +229,9 @@ export class Transport {
     // What was signed for one address is not sent to another.
     if (location !== undefined && status >= 300 && status < 400) {
       answer.destroy()
-      throw new Error(`status ${status}: redirects are not followed`)
+      const to = printable(location).slice(0, LOCATION_LENGTH_MAX)
+      const why = `${request.method} ${request.url.pathname}: status ${status}, to ${to}`
+      throw new TrustWardenError('answer_redirected', why, { status })
     }
     return { answer: { status, bytes: await readCapped(answer, bytesMax) }, after }
   }

@@ -470,6 +470,20 @@ describe('says nothing', () => {
     expect(await found(instead('/v1/pinned/', { body: html }))).toEqual(['pinned', 3])
   })
 
+  test('about a log at another address, but which one that is', async () => {
+    const location = 'https://tw.example.org/logs/agents/checkpoint'
+    proxy.script = (seen, forward) =>
+      seen.path.endsWith('/checkpoint')
+        ? { status: 301, body: '', headers: { location } }
+        : forward()
+    const { code, out, err } = await auditAt(url)
+    expect([code, out]).toEqual([2, ''])
+    expect(err).toContain(
+      `answer_redirected: GET /logs/agents/checkpoint: status 301, to ${location}`,
+    )
+    expect(err).toContain('redirects are not followed: give that address with --url')
+  })
+
   test('to a call that is wrong', async () => {
     for (const [args, said] of [
       [['--from', '5', '--to', '5'], '--from is 5'],

@@ -183,12 +183,20 @@ describe('the network', () => {
     expect(proxy.bodies(EVALUATION)).toHaveLength(2)
   })
 
-  test('a redirect is not followed', async () => {
-    proxy.script = (seen, forward) =>
-      seen.path === EVALUATION
-        ? { status: 307, body: '', headers: { location: `${service.url}${EVALUATION}` } }
-        : forward()
-    expect(await codeOf(agent.authorize(REQUEST))).toBe('service_unreachable')
+  test('a redirect is not followed, nor asked for again: status and address are said, cut and harmless', async () => {
+    for (const [status, location, said] of [
+      [301, `${service.url}${EVALUATION}`, `${service.url}${EVALUATION}`],
+      [302, '/sign-in', '/sign-in'],
+      [307, '\u009b2Jhttps://x', '\\u{9b}2Jhttps://x'],
+      [308, `https://x/${'y'.repeat(4000)}`, `https://x/${'y'.repeat(190)}`],
+    ] as const) {
+      tamper(EVALUATION, () => ({ status, body: '', headers: { location } }))
+      const before = proxy.bodies(EVALUATION).length
+      const error = await agent.authorize(REQUEST).catch((thrown: unknown) => thrown)
+      const message = `POST ${EVALUATION}: status ${status}, to ${said}`
+      expect(error).toMatchObject({ code: 'answer_redirected', status, message })
+      expect(proxy.bodies(EVALUATION).length - before).toBe(1)
+    }
   })
 
   test('the caller gives up', async () => {
