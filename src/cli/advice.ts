@@ -56,6 +56,8 @@ const ADVICE: Readonly<Record<string, string>> = {
     '--out FILE" makes it, and "trustwarden trust show --data DIR" prints it where the log lies',
   answer_unexpected:
     'something before the service may have answered, a load balancer perhaps: does --url name the service?',
+  answer_encoded:
+    'something before the service compresses its answers: let it pass them on as they are, or name the service by --url',
   answer_redirected:
     'redirects are not followed: give that address with --url, up to its /.well-known, /logs or /access',
   certificate_untrusted: 'if it is of a private authority give --ca FILE',

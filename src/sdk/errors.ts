@@ -13,6 +13,7 @@ export const SDK_ERRORS = {
   answer_malformed: 'the answer is not of the form that the service promises, or over its limit',
   answer_unexpected: 'the answer has a status that is no success, and is no problem document',
   answer_redirected: 'the answer names another address, and redirects are not followed',
+  answer_encoded: 'the answer is in a content encoding, and none was asked for',
   service_untrusted: 'the service does not show the log of the trust anchor',
   certificate_untrusted: 'the service shows a TLS certificate that is not trusted',
   service_refused: 'the service refused with a code that this release does not know',

@@ -56,8 +56,10 @@ function isSuccess(status: number): boolean {
 /** Bytes of any other answer: a problem document, and in it the receipt of a refusal, of an entry of 64 KiB at most. */
 const PROBLEM_BYTES_MAX = 262_144
 
-/** Characters of the address that a redirect names. */
-const LOCATION_LENGTH_MAX = 200
+/** A header of the answer as a message shows it: 200 characters, none of which moves the cursor. */
+function shown(header: string): string {
+  return printable(header).slice(0, 200)
+}
 
 /** @throws TrustWardenError over the cap: `answer_malformed`, or `answer_unexpected` for what is no success */
 async function readCapped(answer: IncomingMessage, bytesMax: number): Promise<Uint8Array> {
@@ -156,8 +158,8 @@ export class Transport {
    * Makes a request, and makes it again with the same bytes if no answer comes or one that says "not now".
    *
    * @returns The last answer, whatever its status.
-   * @throws TrustWardenError `service_unreachable`, `certificate_untrusted`, `answer_redirected`, `aborted`; over the cap
-   *   `answer_malformed`, or `answer_unexpected` for a status that is no success.
+   * @throws TrustWardenError `service_unreachable`, `certificate_untrusted`, `answer_redirected`, `answer_encoded`,
+   *   `aborted`; over the cap `answer_malformed`, or `answer_unexpected` for a status that is no success.
    */
   async request(request: HttpRequest): Promise<HttpAnswer> {
     for (let attempt = 1; ; attempt++) {
@@ -214,6 +216,7 @@ export class Transport {
     const timeout = AbortSignal.timeout(this.#timeoutMs)
     const headers = {
       accept: 'application/json',
+      'accept-encoding': 'identity',
       ...(body === undefined
         ? {}
         : {
@@ -225,14 +228,18 @@ export class Transport {
     const both = signal === undefined ? timeout : AbortSignal.any([signal, timeout])
     const answer = await send(this.#agents, request, headers, both)
     const { statusCode: status = 0 } = answer
-    const { location, 'retry-after': after = null } = answer.headers
-    // What was signed for one address is not sent to another.
-    if (location !== undefined && status >= 300 && status < 400) {
+    const { location, 'retry-after': after = null, 'content-encoding': encoding } = answer.headers
+    const refuse = (code: 'answer_redirected' | 'answer_encoded', what: string): never => {
       answer.destroy()
-      const to = printable(location).slice(0, LOCATION_LENGTH_MAX)
-      const why = `${request.method} ${request.url.pathname}: status ${status}, to ${to}`
-      throw new TrustWardenError('answer_redirected', why, { status })
+      const why = `${request.method} ${request.url.pathname}: status ${status}, ${what}`
+      throw new TrustWardenError(code, why, { status })
     }
+    // What was signed for one address is not sent to another.
+    if (location !== undefined && status >= 300 && status < 400)
+      refuse('answer_redirected', `to ${shown(location)}`)
+    // Bytes that were compressed on the way are not those of the log, and not malformed for it.
+    if (isSuccess(status) && (encoding ?? 'identity').toLowerCase() !== 'identity')
+      refuse('answer_encoded', `content-encoding "${shown(encoding ?? '')}"`)
     return { answer: { status, bytes: await readCapped(answer, bytesMax) }, after }
   }
 }

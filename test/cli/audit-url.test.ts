@@ -5,6 +5,7 @@
  */
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import {
   decodeBundle,
   decodeEntry,
@@ -468,6 +469,25 @@ describe('says nothing', () => {
     }
     expect(await found(instead(bundle, { body: html }))).toEqual(['malformed', undefined])
     expect(await found(instead('/v1/pinned/', { body: html }))).toEqual(['pinned', 3])
+  })
+
+  test('about a log that is sent in another encoding, which nobody asked for', async () => {
+    const asked = new Set<string | undefined>()
+    proxy.script = async (seen, forward) => {
+      asked.add(seen.headers['accept-encoding'])
+      const reply = await forward()
+      if (!seen.path.includes('/tile/entries')) return reply
+      const body = gzipSync(Buffer.from(reply.body, 'latin1')).toString('latin1')
+      return { ...reply, body, headers: { 'content-encoding': 'gzip' } }
+    }
+    const { code, out, err } = await auditAt(url)
+    expect([code, out]).toEqual([2, ''])
+    expect(err).toMatch(/answer_encoded: GET \/logs\/agents\/tile\/entries\S+: .*"gzip"/)
+    expect([...asked]).toEqual(['identity'])
+    proxy.script = async (_seen, forward) => {
+      return { ...(await forward()), headers: { 'content-encoding': 'Identity' } }
+    }
+    expect((await auditAt(url, '--hashes')).code).toBe(0)
   })
 
   test('about a log at another address, but which one that is', async () => {

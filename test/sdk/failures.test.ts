@@ -246,6 +246,8 @@ describe('the network', () => {
       [{ status: 403, body: ' '.repeat(400_000) }, 'answer_unexpected'],
       [{ status: 304, body: '' }, 'answer_unexpected'],
       [{ status: 204, body: '' }, 'answer_unexpected'],
+      [{ status: 200, body: '', headers: { 'content-encoding': 'br' } }, 'answer_encoded'],
+      [{ status: 503, body: '', headers: { 'content-encoding': 'br' } }, 'answer_unexpected'],
       [{ status: 206, body: '{"decision":true}' }, 'answer_unexpected'],
       [problem('statement_malformed', 400), 'statement_malformed'],
       [problem('from_the_future', 400), 'service_refused'],

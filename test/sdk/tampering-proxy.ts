@@ -3,7 +3,13 @@
  * becomes of each: forwarded, dropped, answered otherwise. With the service's own log key it lies as its operator
  * could.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
 import type { AddressInfo } from 'node:net'
 import {
   fromBase64url,
@@ -39,6 +45,7 @@ export interface Seen {
   readonly method: string
   readonly path: string
   readonly body: string
+  readonly headers: IncomingHttpHeaders
 }
 
 /** An answer as it goes out. */
@@ -92,8 +99,8 @@ export class TamperingProxy {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { method = 'GET', url: path = '/' } = request
-    const seen = { method, path, body: await bodyOf(request) }
+    const { method = 'GET', url: path = '/', headers } = request
+    const seen = { method, path, body: await bodyOf(request), headers }
     this.seen.push(seen)
     const count = this.seen.filter((one) => one.path === path && one.method === method).length
     const act = await this.script(seen, () => this.#forward(seen, request), count)
