@@ -10,6 +10,8 @@ export const ARCHIVE_ERRORS = {
   archive_corrupt: 'what it holds is not what the signed head says',
   archive_forked: 'the signed head does not extend what is there already',
   archive_unreachable: 'it does not answer',
+  archive_redirected: 'it names another address, and redirects are not followed',
+  archive_encoded: 'it answers in a content encoding, and none was asked for',
   archive_failed: 'it could not be written',
   source_behind: 'it ends before the last head that was recorded',
   target_exists: 'something is there already',

@@ -5,7 +5,10 @@
 import { ENTRY_LENGTH_MAX, TILE_WIDTH } from '@trustwarden/proofs'
 import { SUPPLEMENT_BYTES_MAX } from '../ledger/supplement.ts'
 
-/** Reads one log. Everything throws `ArchiveError`s `archive_missing`, `archive_unreachable`, `archive_corrupt`. */
+/**
+ * Reads one log. Everything throws `ArchiveError`s `archive_missing`, `archive_unreachable`, `archive_corrupt`; behind a
+ * URL also `archive_redirected`, `archive_encoded`.
+ */
 export interface LogSource {
   /** For messages: a path or URL. */
   readonly name: string

@@ -8,6 +8,7 @@ import {
   jsonInteger,
   jsonObject,
   parseJson,
+  printable,
   ProofError,
   toBase64url,
 } from '@trustwarden/proofs'
@@ -60,7 +61,12 @@ const TIMEOUT_MS = 30_000
 const ATTEMPTS = 5
 const PAUSE_MS = 300
 
-/** Reads what any web server serves under `base`. @throws {ArchiveError} `archive_unreachable`, `archive_corrupt` */
+/**
+ * Reads what any web server serves under `base`, as it is.
+ *
+ * @throws {ArchiveError} `archive_unreachable` after all attempts, also for another status than 200 and 404; at once
+ *   `archive_redirected`, `archive_encoded`, and `archive_corrupt` over the cap
+ */
 export function openGet(base: string): Get {
   return async (path, bytesMax) => {
     const url = base.replace(/\/+$/, '') + path
@@ -68,7 +74,7 @@ export function openGet(base: string): Get {
       try {
         return await readOnce(url, bytesMax)
       } catch (cause) {
-        if (cause instanceof ArchiveError && cause.code !== 'archive_unreachable') throw cause
+        if (cause instanceof ArchiveError) throw cause
         if (attempt === ATTEMPTS) {
           const why = cause instanceof Error ? cause.message : String(cause)
           throw new ArchiveError('archive_unreachable', `${url}: ${why}`, { cause })
@@ -81,19 +87,39 @@ export function openGet(base: string): Get {
   }
 }
 
+/** What the other side says in a header, for a message: 200 characters, none of which moves the cursor. */
+function shown(header: string): string {
+  return printable(header).slice(0, 200)
+}
+
+/** Why an answer is not read; undefined for one of status 200, as it is. */
+function refusalOf(url: string, { status, headers }: Response): Error | undefined {
+  const location = headers.get('location')
+  if (location !== null && status >= 300 && status < 400)
+    return new ArchiveError('archive_redirected', `${url}: status ${status}, to ${shown(location)}`)
+  if (status !== 200) return new Error(`status ${status}`)
+  const encoding = headers.get('content-encoding') ?? 'identity'
+  if (encoding.toLowerCase() === 'identity') return undefined
+  return new ArchiveError('archive_encoded', `${url}: content-encoding "${shown(encoding)}"`)
+}
+
 async function readOnce(url: string, bytesMax: number): Promise<Uint8Array | undefined> {
-  const response = await fetch(url, { redirect: 'error', signal: AbortSignal.timeout(TIMEOUT_MS) })
-  if (response.status === 404) {
-    await response.body?.cancel()
-    return undefined
-  }
-  if (!response.ok || response.body === null) {
-    await response.body?.cancel()
-    throw new ArchiveError('archive_unreachable', `${url}: status ${response.status}`)
+  const response = await fetch(url, {
+    redirect: 'manual',
+    // By itself fetch asks for gzip; what is copied is what is there.
+    headers: { 'accept-encoding': 'identity' },
+    signal: AbortSignal.timeout(TIMEOUT_MS),
+  })
+  const { status, body } = response
+  const refusal = refusalOf(url, response)
+  if (refusal !== undefined || body === null) {
+    await body?.cancel()
+    if (status === 404) return undefined
+    throw refusal ?? new Error('an answer without a body')
   }
   const parts: Uint8Array[] = []
   let length = 0
-  for await (const part of response.body as AsyncIterable<Uint8Array>) {
+  for await (const part of body as AsyncIterable<Uint8Array>) {
     length += part.length
     if (length > bytesMax)
       throw new ArchiveError('archive_corrupt', `${url} is over ${bytesMax} bytes`)

@@ -6,6 +6,9 @@ const LOST_RECORD =
   'if the record is lost: take size and root of the latest checkpoint that somebody else holds, and start with ' +
   '"serve --accept-head SIZE:ROOT" (the second and third line of the checkpoint). The start holds the log against it'
 
+const ENCODED =
+  'whatever serves it compresses what it was asked for as it is: switch that off, or give an address without it'
+
 const ADVICE: Readonly<Record<string, string>> = {
   store_locked: 'another process has this log open: stop it first',
   head_record_locked: 'another process has this log open: stop it first',
@@ -20,6 +23,8 @@ const ADVICE: Readonly<Record<string, string>> = {
     'the data is older than the record, a restored copy perhaps: restore the newest, then "trustwarden recover" fetches ' +
     'what came after it from a mirror. A log that lost acknowledged entries stays closed',
   archive_incomplete: 'the backup was cut off; the command that made it goes on where it ended',
+  archive_redirected: 'redirects are not followed: give that address in place of this one',
+  archive_encoded: ENCODED,
   archive_failed:
     'make room, or correct the path, and run the same command again: it goes on from what is there',
   target_exists: 'nothing is overwritten: choose another name, or move what is there away',
@@ -56,8 +61,7 @@ const ADVICE: Readonly<Record<string, string>> = {
     '--out FILE" makes it, and "trustwarden trust show --data DIR" prints it where the log lies',
   answer_unexpected:
     'something before the service may have answered, a load balancer perhaps: does --url name the service?',
-  answer_encoded:
-    'something before the service compresses its answers: let it pass them on as they are, or name the service by --url',
+  answer_encoded: ENCODED,
   answer_redirected:
     'redirects are not followed: give that address with --url, up to its /.well-known, /logs or /access',
   certificate_untrusted: 'if it is of a private authority give --ca FILE',
