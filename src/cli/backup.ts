@@ -127,9 +127,9 @@ function readerRole(call: Call): 'reader' | 'operator' {
 
 function getAs({ client, key }: Session, role: 'reader' | 'operator'): Get {
   const signer = key.as(role)
-  return async (path) => {
+  return async (path, bytesMax) => {
     try {
-      return await client.readBytes(signer, path)
+      return await client.readBytes(signer, path, { bytesMax })
     } catch (error) {
       if (error instanceof TrustWardenError && error.code === 'not_found') return undefined
       throw error

@@ -2,13 +2,17 @@
  * @module Answers: strict JSON, and RFC 9457 problem documents as errors.
  */
 import {
+  ENTRY_LENGTH_MAX,
+  EVIDENCE_BYTES_MAX,
   expandReceipts,
+  HEAD_LENGTH_MAX,
   jsonArray,
   jsonInteger,
   jsonObject,
   type JsonObject,
   jsonString,
   type JsonValue,
+  LINEAGE_BYTES_MAX,
   parseJson,
   ProofError,
   receiptObject,
@@ -16,8 +20,37 @@ import {
 import { inSdkWords, isServiceCode, TrustWardenError } from './errors.ts'
 import type { HttpAnswer } from './transport.ts'
 
-/** Bytes of an answer: one entry is 64 KiB, a batch of a thousand receipts far below. */
+/** Bytes of any answer: one entry is 64 KiB, a batch of a thousand receipts far below. */
 export const ANSWER_BYTES_MAX = 33_554_432
+
+/** Greatest lengths of what a GET answers, by what it asks for: more is not read. */
+export const BYTES_MAX: Readonly<
+  Record<
+    'service' | 'checkpoint' | 'rotations' | 'entry' | 'agent' | 'proof' | 'chain' | 'pinned',
+    number
+  >
+> = {
+  service: 262_144,
+  checkpoint: HEAD_LENGTH_MAX,
+  rotations: EVIDENCE_BYTES_MAX,
+  // Entry and head as text, and disclosures.
+  entry: 262_144,
+  agent: LINEAGE_BYTES_MAX + 262_144,
+  proof: 65_536,
+  chain: 65_536,
+  pinned: 4_194_304,
+}
+
+/** Bytes of a tile of `width` hashes. */
+export function tileBytes(width: number): number {
+  return width * 32
+}
+
+/** Greatest length of a bundle of `width` entries. */
+export function bundleBytesMax(width: number): number {
+  return width * (2 + ENTRY_LENGTH_MAX)
+}
+
 /** Reads an answer as one JSON object. @throws ProofError */
 export function objectOf(bytes: Uint8Array): JsonObject {
   return jsonObject(parseJson(bytes, { maxBytes: ANSWER_BYTES_MAX }), 'answer')

@@ -12,6 +12,7 @@ import {
   parseSubject,
   type Receipt,
 } from '@trustwarden/proofs'
+import { BYTES_MAX } from './answer.ts'
 import type { CallOptions, TrustWarden } from './client.ts'
 import { type ReadEntry, readEntry } from './entry.ts'
 import { inSdkWords, TrustWardenError } from './errors.ts'
@@ -38,7 +39,7 @@ export async function* readChain(
 ): AsyncGenerator<ChainEntry, void> {
   inSdkWords('argument_invalid', 'subject', () => parseSubject(subject))
   const path = `/v1/chains/${encodeURIComponent(subject)}`
-  const end = await client.read(signer, path, options)
+  const end = await client.read(signer, path, { ...options, bytesMax: BYTES_MAX.chain })
   let [seq, index] = inSdkWords('answer_malformed', path, () => [
     jsonInteger(end['length'], 'length') - 1,
     jsonInteger(end['newest'], 'newest'),

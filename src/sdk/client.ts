@@ -35,6 +35,7 @@ import {
 } from '@trustwarden/proofs'
 import {
   ANSWER_BYTES_MAX,
+  BYTES_MAX,
   objectOf,
   problemIn,
   problemOf,
@@ -59,6 +60,12 @@ import { type HttpAnswer, isRetried, Transport } from './transport.ts'
 export interface CallOptions {
   /** Gives up; what was sent may still be registered. */
   readonly signal?: AbortSignal | undefined
+}
+
+/** What a read of a path may be told besides. */
+export interface ReadOptions extends CallOptions {
+  /** Bytes of the answer: one that is longer is not read, but `answer_malformed`. 32 MiB by default. */
+  readonly bytesMax?: number
 }
 
 /** A statement that is in the log: everything here is out of its receipt, which verified. */
@@ -133,7 +140,7 @@ export class TrustWarden {
     const { trust, log } = readTrust(primitives, options)
     const transport = new Transport(options)
     const url = new URL(`${base.href.replace(/\/$/, '')}/.well-known/trustwarden`)
-    const answer = await transport.request({ method: 'GET', url, bytesMax: ANSWER_BYTES_MAX })
+    const answer = await transport.request({ method: 'GET', url, bytesMax: BYTES_MAX.service })
     if (answer.status !== 200) throw problemOf(answer)
     const genesisEntry = inSdkWords('answer_malformed', '/.well-known/trustwarden', () =>
       fromBase64url(jsonString(objectOf(answer.bytes)['genesis'], 'genesis'), 'genesis'),
@@ -165,7 +172,10 @@ export class TrustWarden {
    * @throws TrustWardenError `receipt_invalid`, `log_forked`, and as every request.
    */
   async checkpoint(options: CallOptions = {}): Promise<{ note: string; head: Head }> {
-    const answer = await this.#get('/checkpoint', undefined, options)
+    const answer = await this.#get('/checkpoint', undefined, {
+      ...options,
+      bytesMax: BYTES_MAX.checkpoint,
+    })
     const note = inSdkWords('receipt_invalid', 'checkpoint', () => {
       const text = utf8Decode(answer.bytes, 'checkpoint')
       this.#noteSigners(text)
@@ -189,7 +199,10 @@ export class TrustWarden {
    * @see FORMAT §13.3
    */
   async followRotations(options: CallOptions = {}): Promise<Trust> {
-    const { bytes } = await this.#get('/v1/rotations', undefined, options)
+    const { bytes } = await this.#get('/v1/rotations', undefined, {
+      ...options,
+      bytesMax: BYTES_MAX.rotations,
+    })
     this.#trust = inSdkWords('receipt_invalid', 'rotations', () =>
       followRotations(this.primitives, bytes, this.#trust),
     )
@@ -272,7 +285,7 @@ export class TrustWarden {
   async read(
     signer: StatementSigner | undefined,
     path: string,
-    options: CallOptions = {},
+    options: ReadOptions = {},
   ): Promise<JsonObject> {
     const answer = await this.#get(path, signer, options)
     return inSdkWords('answer_malformed', path, () => objectOf(answer.bytes))
@@ -282,7 +295,7 @@ export class TrustWarden {
   async readBytes(
     signer: StatementSigner | undefined,
     path: string,
-    options: CallOptions = {},
+    options: ReadOptions = {},
   ): Promise<Uint8Array> {
     return (await this.#get(path, signer, options)).bytes
   }
@@ -329,7 +342,7 @@ export class TrustWarden {
     await this.#followIfRotated(options)
     await this.heads.confirm(async (from, to) => {
       const path = `/v1/proofs/consistency?from=${from}&to=${to}`
-      const answer = await this.read(signer, path, options)
+      const answer = await this.read(signer, path, { ...options, bytesMax: BYTES_MAX.proof })
       return inSdkWords('answer_malformed', path, () =>
         jsonArray(answer['path'], 'path').map((hash) => fromBase64url(jsonString(hash, 'path'))),
       )
@@ -414,14 +427,14 @@ export class TrustWarden {
   async #get(
     path: string,
     signer: StatementSigner | undefined,
-    { signal }: CallOptions,
+    { signal, bytesMax = ANSWER_BYTES_MAX }: ReadOptions,
   ): Promise<HttpAnswer> {
     this.heads.assertWhole()
     const url = this.#url(this.#logPath(path))
     const answer = await this.#transport.request({
       method: 'GET',
       url,
-      bytesMax: ANSWER_BYTES_MAX,
+      bytesMax,
       signal,
       ...(signer === undefined
         ? {}

@@ -10,6 +10,7 @@ import {
   readCommitments,
   type Receipt,
 } from '@trustwarden/proofs'
+import { BYTES_MAX } from './answer.ts'
 import { type CallOptions, outcomeWord, type TrustWarden } from './client.ts'
 import { inSdkWords, TrustWardenError } from './errors.ts'
 import type { StatementSigner } from './statement.ts'
@@ -36,7 +37,8 @@ export async function readEntry(
   options: CallOptions = {},
 ): Promise<ReadEntry> {
   checkIndex(index)
-  const answer = await client.read(signer, `/v1/entries/${index}`, options)
+  const { entry: bytesMax } = BYTES_MAX
+  const answer = await client.read(signer, `/v1/entries/${index}`, { ...options, bytesMax })
   const receipt = inSdkWords('receipt_invalid', 'receipt', () =>
     parseReceipt(answer['receipt'] ?? null),
   )

@@ -25,6 +25,7 @@ export {
 export type { ChainEntry } from './chain.ts'
 export {
   type CallOptions,
+  type ReadOptions,
   type Registered,
   TrustWarden,
 } from './client.ts'

@@ -22,6 +22,7 @@ import {
   toBase64url,
   verifyInclusion,
 } from '@trustwarden/proofs'
+import { bundleBytesMax, BYTES_MAX, tileBytes } from './answer.ts'
 import { type ChainEntry, readChain } from './chain.ts'
 import type { CallOptions, TrustWarden } from './client.ts'
 import { checkIndex, type ReadEntry, readEntry } from './entry.ts'
@@ -71,7 +72,7 @@ export class Reader {
   /** What the service says of an agent instance, unverified but for its lineage, which `verifyLineage` checks. */
   async agent(instance: string, options: CallOptions = {}): Promise<JsonObject> {
     const path = `/v1/agents/${encodeURIComponent(instance)}`
-    return this.client.read(this.#signer, path, options)
+    return this.client.read(this.#signer, path, { ...options, bytesMax: BYTES_MAX.agent })
   }
 
   /**
@@ -88,7 +89,8 @@ export class Reader {
     const path = inSdkWords('argument_invalid', 'bundle', () =>
       formatTilePath({ level: 'entries', index: number, width }),
     )
-    const bytes = await this.client.readBytes(this.#signer, `/${path}`, options)
+    const bytesMax = bundleBytesMax(width)
+    const bytes = await this.client.readBytes(this.#signer, `/${path}`, { ...options, bytesMax })
     return inSdkWords('answer_malformed', path, () => decodeBundle(bytes, width))
   }
 
@@ -100,7 +102,8 @@ export class Reader {
    */
   async pinned(digest: string, options: CallOptions = {}): Promise<Uint8Array> {
     const path = `/v1/pinned/${encodeURIComponent(digest)}`
-    const bytes = await this.client.readBytes(this.#signer, path, options)
+    const { pinned: bytesMax } = BYTES_MAX
+    const bytes = await this.client.readBytes(this.#signer, path, { ...options, bytesMax })
     if (toBase64url(this.client.primitives.sha256(bytes)) === digest) return bytes
     throw new TrustWardenError('answer_malformed', `${path}: not the bytes of this digest`)
   }
@@ -225,7 +228,8 @@ export class Reader {
     const path = inSdkWords('argument_invalid', 'tile', () =>
       formatTilePath({ level, index, width }),
     )
-    return this.client.readBytes(undefined, `/${path}`, options)
+    const bytesMax = tileBytes(width)
+    return this.client.readBytes(undefined, `/${path}`, { ...options, bytesMax })
   }
 
   /**
@@ -255,7 +259,8 @@ export class Reader {
 
   /** The `path` of a proof; nothing is verified. */
   async #path(proof: string, options: CallOptions): Promise<readonly Hash[]> {
-    const answer = await this.client.read(this.#signer, proof, options)
+    const { proof: bytesMax } = BYTES_MAX
+    const answer = await this.client.read(this.#signer, proof, { ...options, bytesMax })
     return inSdkWords('answer_malformed', proof, () =>
       jsonArray(answer['path'], 'path').map((hash) => fromBase64url(jsonString(hash, 'path'))),
     )

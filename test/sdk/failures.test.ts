@@ -261,6 +261,42 @@ describe('the network', () => {
     expect(await codeOf(agent.record({ ...REQUEST, outcome: 'success' }))).toBe('answer_malformed')
   })
 
+  test('no read takes more bytes than what it asks for can have', async () => {
+    const client = await connect()
+    const reader = new Reader(client, PersonKey.fromFile(service.operator).as('operator'))
+    const digest = toBase64url(new Uint8Array(32))
+    const reads: readonly [string, number, () => Promise<unknown>][] = [
+      ['/.well-known/trustwarden', 262_144, () => connect()],
+      ['/checkpoint', 65_536, () => client.checkpoint()],
+      ['/v1/rotations', 16_777_216, () => client.followRotations()],
+      ['/v1/entries/1', 262_144, () => reader.entry(1)],
+      ['/v1/chains/log', 65_536, () => reader.chain('log').next()],
+      ['/v1/agents/', 2_359_296, () => reader.agent(agent.id)],
+      ['/tile/entries/000.p/3', 3 * 65_537, () => reader.bundle(0, 3)],
+      ['/tile/0/000.p/3', 3 * 32, () => reader.tile(0, 0, 3)],
+      ['/v1/pinned/', 4_194_304, () => reader.pinned(digest)],
+      ['/proofs/inclusion', 65_536, () => reader.inclusion(0, 3)],
+      ['/proofs/range', 65_536, () => reader.rangeProof(0, 2, 3)],
+      ['/proofs/consistency', 65_536, () => reader.consistency(1, 3)],
+      ['/v1/other', 33_554_432, () => client.read(undefined, '/v1/other')],
+      ['/v1/other', 9, () => client.readBytes(undefined, '/v1/other', { bytesMax: 9 })],
+    ]
+    for (const [path, bytesMax, read] of reads) {
+      const answered = async (length: number): Promise<string> => {
+        const body = ' '.repeat(length)
+        proxy.script = (seen, forward) =>
+          seen.path.includes(path) ? { status: 200, body } : forward()
+        return read().then(
+          () => 'read',
+          (thrown: unknown) => String(thrown),
+        )
+      }
+      const over = `status 200 and over ${bytesMax} bytes`
+      expect([path, await answered(bytesMax + 1)]).toEqual([path, expect.stringContaining(over)])
+      expect([path, await answered(bytesMax)]).toEqual([path, expect.not.stringContaining(over)])
+    }
+  })
+
   test('performed, and then the log is away: record_failed', async () => {
     proxy.script = (seen, forward) => (seen.path.endsWith(STATEMENTS) ? 'drop' : forward())
     let runs = 0
