@@ -14,6 +14,7 @@ import {
   type JsonValue,
   LINEAGE_BYTES_MAX,
   parseJson,
+  printable,
   ProofError,
   receiptObject,
 } from '@trustwarden/proofs'
@@ -107,15 +108,25 @@ export function problemOf({ status, bytes }: HttpAnswer): TrustWardenError {
   }
 }
 
+/** Characters of what the service says that a message shows. */
+const SAID_LENGTH_MAX = 300
+
+/** The service's own words in a message: marked as such, cut, and none of them moves the cursor. */
+function said(words: string): string {
+  const text = printable(words)
+  const isCut = text.length > SAID_LENGTH_MAX
+  return `the service says: ${isCut ? `${text.slice(0, SAID_LENGTH_MAX)}…` : text}`
+}
+
 /** Turns a problem document into an error. @throws TrustWardenError `answer_malformed` for what is none */
 export function problemIn(value: JsonValue | undefined, httpStatus?: number): TrustWardenError {
   return inSdkWords('answer_malformed', 'problem', () => {
     const problem = jsonObject(value, 'problem')
     const code = jsonString(problem['code'], 'code')
     const detail = typeof problem['detail'] === 'string' ? problem['detail'] : code
-    const said = typeof problem['status'] === 'number' ? problem['status'] : undefined
-    const status = httpStatus ?? said
-    if (isServiceCode(code)) return new TrustWardenError(code, detail, { status })
-    return new TrustWardenError('service_refused', `${code}: ${detail}`, { status })
+    const own = typeof problem['status'] === 'number' ? problem['status'] : undefined
+    const status = httpStatus ?? own
+    if (isServiceCode(code)) return new TrustWardenError(code, said(detail), { status })
+    return new TrustWardenError('service_refused', said(`${code}: ${detail}`), { status })
   })
 }

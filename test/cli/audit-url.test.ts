@@ -350,14 +350,19 @@ describe('finds', () => {
     proxy.script = (seen, forward) =>
       seen.path.includes('/tile/entries') ? { status: 404, body: problem } : forward()
     const { out } = await auditAt(url)
-    expect(out).toContain('missing: \\u{1b}[2Jholds')
+    expect(out).toContain('missing: the service says: \\u{1b}[2Jholds')
     expect([out.includes('\u001b'), out.includes('\u202e')]).toEqual([false, false])
     const closed = JSON.stringify({ code: 'role_forbidden', status: 403, detail })
     proxy.script = (seen, forward) =>
       seen.path.includes('/tile/entries') ? { status: 403, body: closed } : forward()
     const { err } = await auditAt(url)
-    expect(err).toContain('role_forbidden: \\u{1b}[2Jholds')
+    expect(err).toContain('role_forbidden: the service says: \\u{1b}[2Jholds')
     expect([err.includes('\u001b'), err.includes('\u202e')]).toEqual([false, false])
+    const long = JSON.stringify({ code: 'role_forbidden', status: 403, detail: 'x'.repeat(9000) })
+    proxy.script = (seen, forward) =>
+      seen.path.includes('/tile/entries') ? { status: 403, body: long } : forward()
+    const cut = `cannot be read: role_forbidden: the service says: ${'x'.repeat(300)}…\n`
+    expect((await auditAt(url)).err).toContain(cut)
   })
 
   test('a range proof that leads elsewhere', async () => {

@@ -257,6 +257,10 @@ describe('the network', () => {
       tamper(EVALUATION, () => reply)
       expect(await codeOf(agent.authorize(REQUEST))).toBe(code)
     }
+    const code = `from_${'the_'.repeat(99)}future`
+    tamper(EVALUATION, () => problem(code, 400))
+    const error = await agent.authorize(REQUEST).catch((thrown: unknown) => thrown)
+    expect(error).toMatchObject({ message: `the service says: ${code.slice(0, 300)}…` })
     tamper(STATEMENTS, () => ({ status: 200, body: '{"results":[]}' }))
     expect(await codeOf(agent.record({ ...REQUEST, outcome: 'success' }))).toBe('answer_malformed')
   })
