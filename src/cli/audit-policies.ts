@@ -10,12 +10,12 @@ import {
   ProofError,
   toBase64url,
 } from '@trustwarden/proofs'
-import { type Reader, TrustWardenError } from 'trustwarden'
+import { type Reader, TrustWardenError, type TrustWardenErrorCode } from 'trustwarden'
 import { ServiceError } from '../errors.ts'
 import { PolicyShelf } from '../gate/policies.ts'
 import { DENIES_NOTHING_KNOWN, type PolicyHostOptions } from '../gate/policy-host.ts'
 import { ACTIVATE_KIND } from '../gate/policy.ts'
-import { Difference } from '../ledger/audit-difference.ts'
+import { type AuditCheck, Difference } from '../ledger/audit-difference.ts'
 
 const KIND = Buffer.from(ACTIVATE_KIND)
 
@@ -26,8 +26,13 @@ const HOST: Omit<PolicyHostOptions, 'wasm' | 'data'> = {
   selfTest: [DENIES_NOTHING_KNOWN],
 }
 
-/** The log may be read, and this of it not: nothing is wrong with it. */
-const NOT_SHOWN: ReadonlySet<string> = new Set(['role_forbidden', 'route_unknown'])
+/** What the log answers that is a finding. Whoever may read bundles, as was done, may read policies: none is withheld. */
+const FINDINGS: ReadonlyMap<TrustWardenErrorCode, AuditCheck> = new Map([
+  ['not_found', 'missing'],
+  ['role_forbidden', 'missing'],
+  ['route_unknown', 'missing'],
+  ['answer_malformed', 'pinned'],
+])
 
 /** An activation that was read: what its statement says of the policy. */
 interface Activation {
@@ -64,10 +69,11 @@ export class RangePolicies {
   /**
    * Fetches and loads what was noted, one after the other.
    *
-   * @returns How many policies there are; undefined if they are not shown to who reads.
-   * @throws {Difference} `pinned` for one that is not there, is not of its digest or revision, or does not load
+   * @returns How many policies there are.
+   * @throws {Difference} `missing` for one that is not there, or not shown to who reads the entries; `pinned` for one that
+   *   is not of its digest or revision, or does not load
    */
-  async check(reader: Pick<Reader, 'pinned'>): Promise<number | undefined> {
+  async check(reader: Pick<Reader, 'pinned'>): Promise<number> {
     const shelf = new PolicyShelf({ host: HOST, pinned: () => undefined })
     try {
       for (const [digest, { index, revision }] of this.#named) {
@@ -76,9 +82,6 @@ export class RangePolicies {
         throw new Difference('pinned', 'revision: another than the policy itself names', index)
       }
       return this.#named.size
-    } catch (error) {
-      if (error instanceof TrustWardenError && NOT_SHOWN.has(error.code)) return undefined
-      throw error
     } finally {
       await shelf.close()
     }
@@ -103,11 +106,13 @@ async function inEntry<T>(index: number, run: () => Promise<T>): Promise<T> {
   try {
     return await run()
   } catch (error) {
-    const isFound =
-      error instanceof ServiceError ||
-      (error instanceof TrustWardenError &&
-        (error.code === 'not_found' || error.code === 'answer_malformed'))
-    if (!isFound) throw error
-    throw new Difference('pinned', `the policy that it activates: ${error.message}`, index)
+    const check = checkOf(error)
+    if (check === undefined || !(error instanceof Error)) throw error
+    throw new Difference(check, `the policy that it activates: ${error.message}`, index)
   }
+}
+
+function checkOf(error: unknown): AuditCheck | undefined {
+  if (error instanceof ServiceError) return 'pinned'
+  return error instanceof TrustWardenError ? FINDINGS.get(error.code) : undefined
 }

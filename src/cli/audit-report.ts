@@ -5,7 +5,7 @@ import { printable } from '@trustwarden/proofs'
 import type { AuditDifference } from '../ledger/audit-difference.ts'
 import type { EntriesReport } from '../ledger/audit-entries.ts'
 
-/** Policies that were fetched from outside, null if none are shown; or that the entries came from the operator's disk. */
+/** Policies that were fetched from outside, null if none were asked for; or that the entries came from the operator's disk. */
 export type PoliciesSeen = number | null | 'data'
 
 /** A difference in one line. What a log says of itself may be in it, and anything in that. */

@@ -58,7 +58,7 @@ const FINDINGS: ReadonlyMap<TrustWardenErrorCode, AuditCheck> = new Map([
 
 /** What an audit from outside found. */
 interface UrlReport extends EntriesReport {
-  /** Policies that the range activates, fetched and loaded; null if they are not shown or asked for, or the range does not hold. */
+  /** Policies that the range activates, fetched and loaded; null if they are not asked for, or the range does not hold. */
   readonly policies: number | null
 }
 
@@ -220,7 +220,7 @@ async function withPolicies(
   reader: Reader,
 ): Promise<UrlReport> {
   try {
-    return { ...report, policies: (await policies.check(reader)) ?? null }
+    return { ...report, policies: await policies.check(reader) }
   } catch (error) {
     if (!(error instanceof Difference)) throw error
     return { ...report, ok: false, policies: null, difference: error.difference }

@@ -261,8 +261,16 @@ describe('finds', () => {
   const problem = (code: string, status: number) => () =>
     JSON.stringify({ type: 'about:blank', title: code, status, code })
 
-  test('a policy that is not there, or of another digest, at the entry that activates it', async () => {
-    expect(await found(ofPolicy(problem('not_found', 404), 404))).toEqual(['pinned', 3])
+  test('a policy that is not there, not shown, or of another digest, at the entry that activates it', async () => {
+    // Whoever may read bundles may read policies.
+    for (const [code, status] of [
+      ['not_found', 404],
+      ['route_unknown', 404],
+      ['role_forbidden', 403],
+    ] as const)
+      expect(await found(ofPolicy(problem(code, status), status))).toEqual(['missing', 3])
+    proxy.script = ofPolicy(problem('signer_unknown', 401), 401)
+    expect((await auditAt(url)).code).toBe(2)
     expect(await found(ofPolicy((body) => `${body}x`))).toEqual(['pinned', 3])
     expect(
       await found(
@@ -271,14 +279,13 @@ describe('finds', () => {
         '300',
       ),
     ).toEqual(['pinned', 3])
-    // Where it is another entry's, or not shown, nothing is found.
-    proxy.script = ofPolicy(problem('role_forbidden', 403), 403)
-    const hidden = await auditAt(url, '--json')
-    expect(JSON.parse(hidden.out)).toMatchObject({ ok: true, policies: null })
-    expect((await auditAt(url)).out).toContain('computed again), policies, stored folds')
+    // Where it is another entry's, or no statement is read, nothing is found.
     proxy.script = ofPolicy(() => '')
     const later = await auditAt(url, '--json', '--from', '4')
     expect(JSON.parse(later.out)).toMatchObject({ ok: true, policies: 0 })
+    const hashes = await auditAt(url, '--json', '--hashes')
+    expect(JSON.parse(hashes.out)).toMatchObject({ ok: true, policies: null })
+    expect((await auditAt(url, '--hashes')).out).toContain('computed again), policies, stored')
     // The entry that lies is named before what it names.
     expect(
       await found(tamper('/tile/0/001', (body) => `${body.slice(0, 9)}x${body.slice(10)}`)),
