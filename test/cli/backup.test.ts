@@ -30,7 +30,13 @@ import {
 } from '../../src/restore.ts'
 import { readHeadRecord } from '../../src/store/head-record.ts'
 import { Auditor, httpSource } from '../e2e/auditor.ts'
-import { type Ended, scratchDirectory, trustwarden } from '../support/command-line.ts'
+import { TamperingProxy } from '../sdk/tampering-proxy.ts'
+import {
+  type Ended,
+  scratchDirectory,
+  trustwarden,
+  trustwardenAsync,
+} from '../support/command-line.ts'
 import {
   type Acknowledged,
   isAcknowledged,
@@ -243,6 +249,23 @@ describe('backup', () => {
     expect(await running.stop()).toBe(0)
     expect(restore(to, 'from-load').code).toBe(0)
     expect(runCli(['backup', '--to', to, '--data', data])).toMatch(/of them new/)
+  })
+
+  test('takes no more bytes of a service than what it asks for can have', async () => {
+    const data = copied(log.data, 'over')
+    cpSync(log.head, `${data}.head`, { recursive: true })
+    const running = await start(data)
+    const proxy = new TamperingProxy(running.url)
+    proxy.script = async (seen, forward) => {
+      const reply = await forward()
+      return seen.path.endsWith('/tile/0/000') ? { ...reply, body: `${reply.body}x` } : reply
+    }
+    const place = ['--url', await proxy.listen(), '--trust', log.anchor, '--key', reader]
+    const to = join(scratch.path, 'over-copy')
+    const ended = await trustwardenAsync(['backup', '--to', to, ...place])
+    expect([ended.code, ended.err]).toEqual([1, expect.stringContaining('over 8192 bytes')])
+    await proxy.close()
+    expect(await running.stop()).toBe(0)
   })
 
   test('is refused for a served directory, with the way through the service', async () => {
