@@ -283,6 +283,20 @@ function isServiceUrl(text: string): boolean {
   return /^https?:$/.test(protocol) && `${username}${password}${search}${hash}` === ''
 }
 
+/** Whether an address stands for every one of this machine. */
+export function isEveryAddress(host: string): boolean {
+  return host === '0.0.0.0' || host === '::'
+}
+
+/**
+ * Name or address by which clients reach the service, as far as the settings say: the host of `url`, without brackets,
+ * else the listening address; undefined if that is every one.
+ */
+export function clientHost({ url, host }: Pick<Config, 'url' | 'host'>): string | undefined {
+  if (url !== undefined) return new URL(url).hostname.replace(/^\[|\]$/g, '')
+  return isEveryAddress(host) ? undefined : host
+}
+
 /** Whether an address is one of this machine's own. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))

@@ -4,7 +4,7 @@
 import type { Server as TlsServer } from 'node:tls'
 import type { FastifyInstance } from 'fastify'
 import type { Clock } from './clock.ts'
-import type { Config } from './config.ts'
+import { clientHost, type Config } from './config.ts'
 import type { Metrics, Readings } from './http/metrics.ts'
 import type { LogStream } from './http/parts.ts'
 import type { ClockGuard } from './ledger/clock-guard.ts'
@@ -44,13 +44,12 @@ export function gatherLines(to: LogStream): LogStream {
 }
 
 /** The certificate of the listener, or undefined if it has none. @throws KeyError, TlsError */
-export function openTls(
-  { tlsCert: cert, tlsKey: key }: Config,
-  clock: Clock,
-  voice: Voice,
-): TlsKeeper | undefined {
+export function openTls(config: Config, clock: Clock, voice: Voice): TlsKeeper | undefined {
+  const { tlsCert: cert, tlsKey: key } = config
   if (cert === undefined || key === undefined) return undefined
-  return new TlsKeeper({ cert, key }, clock, (level, message) => voice.tell(level, message))
+  return new TlsKeeper({ cert, key }, clientHost(config), clock, (level, message) =>
+    voice.tell(level, message),
+  )
 }
 
 /** Serves what the files hold from now on. */

@@ -2,16 +2,15 @@
  * @module What a start would find, tried without taking the log: `trustwarden config --check`, also beside a running
  * service. Nothing is written; whether the entries are whole only a start or an audit says.
  */
-import { X509Certificate } from 'node:crypto'
 import { constants, type Stats } from 'node:fs'
 import { access, readFile, stat } from 'node:fs/promises'
 import { get as httpGet, type IncomingMessage } from 'node:http'
 import { get as httpsGet } from 'node:https'
-import { createServer, isIP } from 'node:net'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { equalBytes, parseTrustAnchor } from '@trustwarden/proofs'
 import { systemClock } from './clock.ts'
-import type { Config } from './config.ts'
+import { clientHost, type Config, isEveryAddress } from './config.ts'
 import { nativePrimitives, signerFromPrivateKey } from './crypto.ts'
 import { anchorPath, databasePath, openKey, readDescription } from './directory.ts'
 import { errnoOf } from './errno.ts'
@@ -19,7 +18,7 @@ import { readPassphrase } from './keys.ts'
 import { freeBytes, RESERVE_NAME } from './store/disk-space.ts'
 import { readHeadRecord } from './store/head-record.ts'
 import { listCopies } from './store/journals.ts'
-import { readTlsPair } from './tls.ts'
+import { isFor, readTlsPair } from './tls.ts'
 
 /** What one check came to. A start fails of `failed` alone. */
 export interface Finding {
@@ -108,21 +107,27 @@ async function checkKeys({ keys, data, passphraseFile, passphraseFd }: Config): 
   return ok(`log, permit and CA key open in ${keys}; the log key is that of the trust anchor`)
 }
 
-async function checkCertificate({ tlsCert, tlsKey, host, url }: Config): ReturnType<Check> {
+async function checkCertificate(config: Config): ReturnType<Check> {
+  const { tlsCert, tlsKey, host, url } = config
   if (tlsCert === undefined || tlsKey === undefined)
     return ok(`none: ${host} is reached from this machine alone`)
   const nowMs = systemClock.nowMs()
-  const { cert, notAfterMs, names } = readTlsPair({ cert: tlsCert, key: tlsKey }, nowMs)
-  const days = Math.floor((notAfterMs - nowMs) / 86_400_000)
-  const detail = `${names === '' ? 'no names' : names}, ${days} days left`
-  if (days < EXPIRY_WARNING_DAYS)
-    return warning(detail, 'put a new pair in its place: a running service takes it')
-  const name = url === undefined ? undefined : new URL(url).hostname.replace(/^\[|\]$/g, '')
-  const certificate = new X509Certificate(cert)
-  const isNamed =
-    name === undefined ||
-    (isIP(name) === 0 ? certificate.checkHost(name) : certificate.checkIP(name)) !== undefined
-  return isNamed ? ok(detail) : warning(detail, `it does not name ${name}, which --url does`)
+  const pair = readTlsPair({ cert: tlsCert, key: tlsKey }, nowMs)
+  const days = Math.floor((pair.notAfterMs - nowMs) / 86_400_000)
+  const asked = clientHost(config)
+  const advice = [
+    ...(asked === undefined || isFor(pair, asked)
+      ? []
+      : [
+          `it is not for ${asked}, which ${url === undefined ? '--host' : '--url'} names: right only if clients ask a ` +
+            'proxy in front of the service',
+        ]),
+    ...(days < EXPIRY_WARNING_DAYS
+      ? ['put a new pair in its place: a running service takes it']
+      : []),
+  ]
+  const detail = `${pair.names}, ${days} days left`
+  return advice.length === 0 ? ok(detail) : warning(detail, advice.join('; '))
 }
 
 async function checkListener(config: Config): ReturnType<Check> {
@@ -130,8 +135,7 @@ async function checkListener(config: Config): ReturnType<Check> {
   const where = `${host}, port ${port === 0 ? 'free' : port}`
   try {
     await tryListening(host, port)
-    const isEvery = host === '0.0.0.0' || host === '::'
-    if (isEvery && url === undefined)
+    if (isEveryAddress(host) && url === undefined)
       return warning(`${where}: every address`, 'say with --url which one clients use')
     return ok(where)
   } catch (error) {

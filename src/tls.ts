@@ -1,9 +1,10 @@
 /**
  * @module The listener's certificate: read from files, checked as a start checks it, and read again when the files
- * change. A pair that is wrong never replaces one that is right.
+ * change. A pair that is wrong never replaces one that is right, nor does one for another name than clients ask for.
  */
 import { createHash, createPrivateKey, X509Certificate } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
+import { isIP } from 'node:net'
 import { createSecureContext, type SecureContextOptions } from 'node:tls'
 import type { Clock } from './clock.ts'
 import { errnoOf } from './errno.ts'
@@ -17,6 +18,7 @@ export const TLS_ERRORS = {
   tls_chain_broken: 'a certificate is not issued by the one that follows it',
   tls_certificate_expired: 'the certificate is not valid any more, or not yet',
   tls_unusable: 'certificate and key cannot be used for TLS',
+  tls_name_mismatch: 'the certificate is not for the name that the one in service is for',
 } as const
 
 /** A stable name for what is wrong with a certificate or its key. */
@@ -45,8 +47,10 @@ export interface TlsPair {
   readonly key: string
   /** Of the first certificate, ms. */
   readonly notAfterMs: number
-  /** Subject alternative names of the first certificate, as OpenSSL writes them. */
+  /** Subject alternative names of the first certificate, as OpenSSL writes them; "no names" if it has none. */
   readonly names: string
+  /** The first certificate. */
+  readonly leaf: X509Certificate
   /** SHA-256 over both files. */
   readonly digest: string
 }
@@ -133,32 +137,46 @@ export function readTlsPair(files: TlsFiles, nowMs: number): TlsPair {
     throw new TlsError('tls_unusable', `${files.cert} and ${files.key} do not serve TLS (${code})`)
   }
   const digest = createHash('sha256').update(cert).update('\0').update(key).digest('hex')
-  return { cert, key, notAfterMs, names: leaf.subjectAltName ?? '', digest }
+  return { cert, key, notAfterMs, names: leaf.subjectAltName ?? 'no names', leaf, digest }
+}
+
+/** Whether clients that ask for `host`, a name or an address, take the certificate for it. */
+export function isFor({ leaf }: TlsPair, host: string): boolean {
+  // No certificate names the zone of an address, and OpenSSL reads none.
+  const address = host.replace(/%.*$/, '')
+  return (isIP(host) === 0 ? leaf.checkHost(host) : leaf.checkIP(address)) !== undefined
+}
+
+/** The issuer's name in one line. */
+function issuerOf({ leaf }: TlsPair): string {
+  return leaf.issuer.replaceAll('\n', ', ')
 }
 
 /** What a look at the files came to. */
 export type Reload = 'unchanged' | 'reloaded' | 'failed'
 
+/** Tells an operator what became of the files. */
+type Tell = (level: 'info' | 'warn' | 'error', message: string) => void
+
 /** Keeps the pair that is served. */
 export class TlsKeeper {
   readonly #files: TlsFiles
+  readonly #host: string | undefined
   readonly #clock: Clock
-  readonly #tell: (level: 'info' | 'error', message: string) => void
+  readonly #tell: Tell
   #pair: TlsPair
   #failure: string | undefined
   #timer: NodeJS.Timeout | undefined
   #apply: (pair: TlsPair) => void = () => undefined
 
   /**
+   * @param host - Name or address that clients ask for; undefined if it is not known.
    * @param tell - Told when a pair is taken, and once of each pair that is not.
    * @throws {KeyError} @throws {TlsError} if the first pair is wrong
    */
-  constructor(
-    files: TlsFiles,
-    clock: Clock,
-    tell: (level: 'info' | 'error', message: string) => void,
-  ) {
+  constructor(files: TlsFiles, host: string | undefined, clock: Clock, tell: Tell) {
     this.#files = files
+    this.#host = host
     this.#clock = clock
     this.#tell = tell
     this.#pair = readTlsPair(files, clock.nowMs())
@@ -199,11 +217,16 @@ export class TlsKeeper {
         this.#failure = undefined
         return 'unchanged'
       }
+      this.#checkName(pair)
+      const [before, issuer] = [issuerOf(this.#pair), issuerOf(pair)]
       this.#apply(pair)
       this.#pair = pair
       this.#failure = undefined
       const until = new Date(pair.notAfterMs).toISOString()
-      this.#tell('info', `the certificate was reloaded: valid until ${until}, ${pair.names}`)
+      const said = `the certificate was reloaded: valid until ${until}, ${pair.names}`
+      if (issuer === before) this.#tell('info', said)
+      // Whether clients trust the new authority only they know.
+      else this.#tell('warn', `${said}; its issuer is ${issuer}, that of the one before ${before}`)
       return 'reloaded'
     } catch (error) {
       const known = error instanceof TlsError || error instanceof KeyError
@@ -213,5 +236,20 @@ export class TlsKeeper {
       this.#failure = why
       return 'failed'
     }
+  }
+
+  /**
+   * Where the certificate in service is not for the host either, clients reach the service by another name, that of a
+   * proxy perhaps, and which certificate is right is not known here.
+   *
+   * @throws {TlsError} `tls_name_mismatch` if the pair is not for the host, and the one in service is
+   */
+  #checkName(pair: TlsPair): void {
+    const host = this.#host
+    if (host === undefined || isFor(pair, host) || !isFor(this.#pair, host)) return
+    throw new TlsError(
+      'tls_name_mismatch',
+      `${this.#files.cert} is for ${pair.names}, not for ${host}, which the certificate in service is for`,
+    )
   }
 }

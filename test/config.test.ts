@@ -3,7 +3,7 @@
  * flags and environments.
  */
 import { describe, expect, test } from 'vitest'
-import { ConfigError, isLoopback, readConfig, SETTINGS } from '../src/config.ts'
+import { clientHost, ConfigError, isLoopback, readConfig, SETTINGS } from '../src/config.ts'
 
 function problemsOf(
   flags: Readonly<Record<string, string>>,
@@ -179,6 +179,21 @@ describe('settings', () => {
       '::ffff:127.0.0.1',
     ])
       expect([host, isLoopback(host)]).toEqual([host, false])
+  })
+
+  test('clients ask for the host of the URL, else for the listening address unless it is every one', () => {
+    const hosts: readonly (readonly [string, string | undefined, string | undefined])[] = [
+      ['127.0.0.1', undefined, '127.0.0.1'],
+      ['log.example', undefined, 'log.example'],
+      ['::1', undefined, '::1'],
+      ['0.0.0.0', undefined, undefined],
+      ['::', undefined, undefined],
+      ['0.0.0.0', 'https://tw.example:8443/base', 'tw.example'],
+      ['::', 'https://[2001:db8::1]:8443', '2001:db8::1'],
+      ['127.0.0.1', 'https://TW.example', 'tw.example'],
+    ]
+    for (const [host, url, asked] of hosts)
+      expect(clientHost({ host, ...(url === undefined ? {} : { url }) })).toBe(asked)
   })
 
   test('an address that others reach needs certificate and key', () => {

@@ -3,6 +3,7 @@
  * ends. Method: pairs of a private authority, each broken in one way; then a listener and clients over real sockets.
  */
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls'
@@ -27,7 +28,7 @@ beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'trustwarden-tls-'))
   files = { cert: join(directory, 'cert.pem'), key: join(directory, 'key.pem') }
   authority = await makeAuthority()
-  other = await makeAuthority('CN=another authority')
+  other = await makeAuthority('CN=another authority, O=elsewhere')
   pair = await authority.issue()
 })
 afterAll(() => rmSync(directory, { recursive: true, force: true }))
@@ -94,7 +95,7 @@ describe('the keeper', () => {
     writePair(files, pair)
     const said: string[] = []
     const applied: string[] = []
-    const keeper = new TlsKeeper(files, systemClock, (level, message) =>
+    const keeper = new TlsKeeper(files, 'localhost', systemClock, (level, message) =>
       said.push(`${level} ${message}`),
     )
     keeper.start(({ cert }) => applied.push(cert), 3_600_000)
@@ -122,14 +123,70 @@ describe('the keeper', () => {
     }
   })
 
+  const elsewhere = [{ type: 'dns', value: 'other.example' }] as const
+
+  test.each(['127.0.0.1', 'localhost'])(
+    'keeps a certificate for %s beside a right one for another name',
+    async (host) => {
+      writePair(files, pair)
+      const said: string[] = []
+      const keeper = new TlsKeeper(files, host, systemClock, (level, message) =>
+        said.push(`${level} ${message}`),
+      )
+      const others = await authority.issue({ names: elsewhere })
+      writePair(files, others)
+      expect([keeper.reload(), keeper.reload(), keeper.failed]).toEqual(['failed', 'failed', true])
+      expect(keeper.pair.cert).toBe(pair.cert)
+      expect(said).toEqual([
+        'error the certificate is not reloaded: tls_name_mismatch: ' +
+          `${files.cert} is for DNS:other.example, not for ${host}, which the certificate in service is for`,
+      ])
+      const next = await authority.issue()
+      writePair(files, next)
+      expect([keeper.reload(), keeper.failed, keeper.pair.cert]).toEqual([
+        'reloaded',
+        false,
+        next.cert,
+      ])
+    },
+  )
+
+  test('takes one for another name where the host is not known, or the one in service is not for it either', async () => {
+    for (const host of [undefined, 'tw.example', '10.0.0.1', '::1', 'fe80::1%eth0']) {
+      writePair(files, pair)
+      const keeper = new TlsKeeper(files, host, systemClock, () => undefined)
+      writePair(files, await authority.issue({ names: elsewhere }))
+      expect([host, keeper.reload()]).toEqual([host, 'reloaded'])
+    }
+  })
+
+  test('takes one of another issuer, and warns of it with both names', async () => {
+    writePair(files, pair)
+    const said: string[] = []
+    const keeper = new TlsKeeper(files, 'localhost', systemClock, (level, message) =>
+      said.push(`${level} ${message}`),
+    )
+    for (const issuer of [authority, other, other]) {
+      writePair(files, await issuer.issue())
+      expect(keeper.reload()).toBe('reloaded')
+    }
+    expect(said).toEqual([
+      expect.stringMatching(/^info the certificate was reloaded: [^;]*$/),
+      expect.stringMatching(
+        /^warn the certificate was reloaded: .*; its issuer is CN=another authority, O=elsewhere, that of the one before CN=test authority$/,
+      ),
+      expect.stringMatching(/^info the certificate was reloaded: [^;]*$/),
+    ])
+  })
+
   test('counts the days, below zero too, and begins with nothing that is wrong', () => {
     writePair(files, pair)
     const clock = new FakeClock(Date.now())
-    const keeper = new TlsKeeper(files, clock, () => undefined)
+    const keeper = new TlsKeeper(files, undefined, clock, () => undefined)
     clock.advance(91 * 86_400_000)
     expect(keeper.expiryDays()).toBeCloseTo(-1, 1)
     expect(keeper.reload()).toBe('failed')
-    expect(codeOf(() => new TlsKeeper(files, clock, () => undefined))).toBe(
+    expect(codeOf(() => new TlsKeeper(files, undefined, clock, () => undefined))).toBe(
       'tls_certificate_expired',
     )
   })
@@ -145,9 +202,16 @@ describe('a listener with a certificate', () => {
     served.key = join(directory, 'served.key')
     writePair(served, { ...pair, cert: pair.cert + authority.pem })
     opened = await openTestService({
-      flags: { host: '0.0.0.0', port: '0', 'tls-cert': served.cert, 'tls-key': served.key },
+      flags: {
+        host: '0.0.0.0',
+        port: '0',
+        url: 'https://localhost',
+        'tls-cert': served.cert,
+        'tls-key': served.key,
+      },
     })
-    const { port } = new URL(await opened.service.listen())
+    expect(await opened.service.listen()).toBe('https://localhost')
+    const { port } = opened.service.app.server.address() as AddressInfo
     url = `https://127.0.0.1:${port}`
   })
   afterAll(() => opened.close())
@@ -224,6 +288,9 @@ describe('a listener with a certificate', () => {
     const next = await authority.issue({ days: 20 })
     writeFileSync(served.cert, next.cert)
     expect([opened.service.reload(), await serial()]).toEqual(['failed', before])
+    writePair(served, await authority.issue({ names: [{ type: 'dns', value: 'other.example' }] }))
+    expect([opened.service.reload(), await serial()]).toEqual(['failed', before])
+    expect(opened.logged()).toContain('tls_name_mismatch')
     const failed = (await opened.operator.read('/metrics')).bytes.toString()
     expect(failed).toMatch(/^trustwarden_tls_reload_failed 1$/m)
     writePair(served, { ...next, cert: next.cert + authority.pem })

@@ -267,8 +267,15 @@ describe('config --check', () => {
     const named = check(data, ...tls, '--url', 'https://tw.example')
     expect(findingOf(named, 'certificate')).toMatchObject({
       state: 'warning',
-      advice: 'it does not name tw.example, which --url does',
+      detail: expect.stringContaining('IP Address:127.0.0.1, DNS:localhost, 89 days left'),
+      advice:
+        'it is not for tw.example, which --url names: right only if clients ask a proxy in front of the service',
     })
+    expect(findingOf(check(data, ...tls, '--host', '127.0.0.2'), 'certificate')).toMatchObject({
+      state: 'warning',
+      advice: expect.stringContaining('it is not for 127.0.0.2, which --host names'),
+    })
+    expect(findingOf(check(data, ...tls, '--host', '0.0.0.0'), 'certificate')?.state).toBe('ok')
     expect(findingOf(check(data, ...tls, '--url', 'https://localhost'), 'certificate')?.state).toBe(
       'ok',
     )
