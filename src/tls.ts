@@ -12,6 +12,7 @@ import { KeyError, readPem } from './keys.ts'
 
 /** Every code that a `TlsError` can carry, with what it means. */
 export const TLS_ERRORS = {
+  tls_file_missing: 'there is no file of this name',
   tls_certificate_malformed: 'the file does not hold certificates in PEM and nothing else',
   tls_key_malformed: 'the file does not hold one private key in PEM that is not encrypted',
   tls_key_mismatch: 'the private key is not that of the first certificate',
@@ -100,15 +101,25 @@ function parseKey(path: string, pem: string): KeyObject {
   }
 }
 
+/** @throws {TlsError} `tls_file_missing` @throws {KeyError} as `readPem` otherwise */
+function readFile(flag: string, path: string, isSecret: boolean, max: number): string {
+  try {
+    return readPem(path, isSecret, max)
+  } catch (error) {
+    if (!(error instanceof KeyError) || error.code !== 'key_file_missing') throw error
+    throw new TlsError('tls_file_missing', `there is no ${path}, which ${flag} names`)
+  }
+}
+
 /**
  * Reads certificate and key and checks that they belong together and hold now.
  *
- * @throws {KeyError} as `readPem`
- * @throws {TlsError}
+ * @throws {KeyError} as `readPem`, but for a file that is missing
+ * @throws {TlsError} any code but `tls_name_mismatch`
  */
 export function readTlsPair(files: TlsFiles, nowMs: number): TlsPair {
-  const cert = readPem(files.cert, false, CERTIFICATES_BYTES_MAX)
-  const key = readPem(files.key, true, KEY_BYTES_MAX)
+  const cert = readFile('--tls-cert', files.cert, false, CERTIFICATES_BYTES_MAX)
+  const key = readFile('--tls-key', files.key, true, KEY_BYTES_MAX)
   const chain = parseCertificates(files.cert, cert)
   const [leaf] = chain
   if (leaf?.checkPrivateKey(parseKey(files.key, key)) !== true)

@@ -85,8 +85,18 @@ describe('a pair', () => {
     chmodSync(files.key, 0o640)
     expect(codeOf(() => readTlsPair(files, Date.now()))).toBe('key_file_mode')
     chmodSync(files.key, 0o600)
-    rmSync(files.cert)
-    expect(codeOf(() => readTlsPair(files, Date.now()))).toBe('key_file_missing')
+  })
+
+  test.each([
+    ['--tls-cert', 'cert'],
+    ['--tls-key', 'key'],
+  ] as const)('whose %s is missing is refused by that name', (flag, name) => {
+    writePair(files, pair)
+    rmSync(files[name])
+    expect(codeOf(() => readTlsPair(files, Date.now()))).toBe('tls_file_missing')
+    expect(() => readTlsPair(files, Date.now())).toThrow(
+      `there is no ${files[name]}, which ${flag} names`,
+    )
   })
 })
 

@@ -65,6 +65,8 @@ const ADVICE: Readonly<Record<string, string>> = {
   answer_redirected:
     'redirects are not followed: give that address with --url, up to its /.well-known, /logs or /access',
   certificate_untrusted: 'if it is of a private authority give --ca FILE',
+  tls_file_missing:
+    "check the path; the listener's certificate and its key are not the service's own keys",
   tls_key_mismatch: '--tls-cert and --tls-key name the two files of one pair',
   tls_chain_broken: 'the certificate comes first, then the one that issued it, and so on',
   tls_certificate_expired: 'get a new certificate; while a service runs it takes it by itself',
@@ -85,4 +87,5 @@ export const UNREADABLE: ReadonlySet<string> = new Set([
   'key_file_mode',
   'key_file_malformed',
   'key_unsupported',
+  'tls_file_missing',
 ])

@@ -189,7 +189,7 @@ describe('config --check', () => {
       'a certificate that is missing',
       'certificate',
       () => ['--tls-cert', at('no.pem'), '--tls-key', at('no.key')],
-      'key_file_missing',
+      'tls_file_missing',
     ],
   ]
   test.each(broken)('finds %s, and goes on with the rest', (name, what, breaks, said) => {

@@ -100,6 +100,13 @@ describe('serve refuses', () => {
     expectRefused(serve(data, '--head', foreign.head), 1, /\S/)
   })
 
+  test('a certificate or its key that is missing', () => {
+    const data = copied('no-certificate')
+    const ended = serve(data, '--tls-cert', at('no.pem'), '--tls-key', at('no.key'))
+    expectRefused(ended, 2, 'tls_file_missing', `${at('no.pem')}, which --tls-cert names`)
+    expect(ended.err).not.toContain('--keys')
+  })
+
   test('a wrong passphrase or none', () => {
     const data = at('sealed')
     const right = writeSecret(at('right'), 'right words\n')
