@@ -17,6 +17,9 @@ const ADVICE: Readonly<Record<string, string>> = {
   store_moved:
     'what was acknowledged before lies where the directory was moved to: put it back, then start. If it was removed: restore, ' +
     'then "trustwarden recover"',
+  journals_not_kept:
+    'if the disk is full, free at least so many bytes there, then start again; nothing in the database may go but kept-* ' +
+    'directories that a start has named and that you looked into',
   head_record_missing: `--head names where the record lies (default: <data>.head); ${LOST_RECORD}`,
   head_record_corrupt: LOST_RECORD,
   store_behind_record:

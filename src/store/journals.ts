@@ -7,7 +7,7 @@
  * another reason (a wrong passphrase) leaves none: copies hold erasable values, and an erasure is not done while one does.
  */
 import { constants } from 'node:fs'
-import { copyFile, mkdir, readFile, readdir, rename, rm } from 'node:fs/promises'
+import { copyFile, mkdir, readFile, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errnoOf } from '../errno.ts'
 import { equalBytes } from './bytes.ts'
@@ -33,25 +33,82 @@ export interface KeptJournals {
   discardAll(): Promise<void>
 }
 
+/** What there is to copy, and where to. */
+interface CopyPlan {
+  readonly files: readonly string[]
+  readonly path: string
+  /** Whether the last copy has the same bytes: it serves again. */
+  readonly isThere: boolean
+}
+
+async function planCopy(directory: string): Promise<CopyPlan> {
+  const names = await readdir(directory).catch(() => [])
+  const files = names.filter((name) => KEPT_FILES.test(name))
+  const last = Math.max(0, ...names.map((name) => Number(KEPT_DIRECTORY.exec(name)?.[1] ?? 0)))
+  const lastPath = join(directory, `kept-${last}`)
+  if (last > 0 && files.length > 0 && (await sameFiles(directory, lastPath, files)))
+    return { files, path: lastPath, isThere: true }
+  return { files, path: join(directory, `kept-${last + 1}`), isThere: false }
+}
+
+const partialOf = (path: string): string => `${path}.partial`
+
+/**
+ * Bytes that `keepJournals` needs on the disk of `directory`, those aside that it gives back first: a copy that was cut
+ * off. 0 if a copy with the same bytes is there. File systems that let copies share blocks need none for it, but then as
+ * much for the tables that LevelDB writes of the journals.
+ */
+export async function bytesToKeep(directory: string): Promise<number> {
+  const { files, path, isThere } = await planCopy(directory)
+  if (isThere) return 0
+  const partial = partialOf(path)
+  const begun = await readdir(partial).catch(() => [])
+  return Math.max(0, (await bytesOf(directory, files)) - (await bytesOf(partial, begun)))
+}
+
+/** What a disk gives a file at once, bytes. */
+const BLOCK_BYTES = 4096
+
+/** What files take on a disk, bytes. One that LevelDB has removed meanwhile takes none. */
+async function bytesOf(directory: string, files: readonly string[]): Promise<number> {
+  const sizes = await Promise.all(
+    files.map((name) =>
+      stat(join(directory, name)).then(
+        ({ size }) => Math.ceil(size / BLOCK_BYTES) * BLOCK_BYTES,
+        () => 0,
+      ),
+    ),
+  )
+  return sizes.reduce((sum, size) => sum + size, 0)
+}
+
+/** What the system says of a disk, or of a user's share of it, that is full. */
+const FULL: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT'])
+
+async function notKept(directory: string, cause: unknown): Promise<StoreError> {
+  const errno = errnoOf(cause) ?? 'unknown'
+  const need = FULL.has(errno)
+    ? `: at least ${await bytesToKeep(directory)} bytes have to be free on that disk`
+    : ''
+  const message = `the journals of ${directory} could not be copied (${errno})${need}`
+  return new StoreError('journals_not_kept', message, { cause })
+}
+
 /**
  * Copies journals, MANIFEST and CURRENT of the database in `directory` to `<directory>/kept-<n>/`, durable when it
  * returns. An earlier copy is never touched; if the last one has the same bytes it serves again.
  *
- * @throws {StoreError} `journals_not_kept`: the database must not be opened then
+ * @throws {StoreError} `journals_not_kept`: the database must not be opened then. The message has the system's code, and
+ *   how many bytes are needed if the disk is full; what was copied by then is removed.
  */
 export async function keepJournals(directory: string): Promise<KeptJournals> {
   const discardAll = (): Promise<void> => removeCopies(directory)
+  let partial: string | undefined
   try {
-    const names = await readdir(directory).catch(() => [])
-    const files = names.filter((name) => KEPT_FILES.test(name))
+    const { files, path, isThere } = await planCopy(directory)
     if (files.length === 0) return { path: undefined, discard: () => Promise.resolve(), discardAll }
-    const last = Math.max(0, ...names.map((name) => Number(KEPT_DIRECTORY.exec(name)?.[1] ?? 0)))
-    const lastPath = join(directory, `kept-${last}`)
-    if (last > 0 && (await sameFiles(directory, lastPath, files))) {
-      return { path: lastPath, discard: () => Promise.resolve(), discardAll }
-    }
-    const path = join(directory, `kept-${last + 1}`)
-    const partial = `${path}.partial`
+    if (isThere) return { path, discard: () => Promise.resolve(), discardAll }
+    partial = partialOf(path)
     // A crash up to the rename leaves a partial copy, which the next start makes anew: the originals are still there.
     await rm(partial, { recursive: true, force: true })
     await mkdir(partial, { mode: 0o700 })
@@ -65,9 +122,10 @@ export async function keepJournals(directory: string): Promise<KeptJournals> {
     await syncDirectory(directory)
     return { path, discard: () => removeCopy(directory, path), discardAll }
   } catch (cause) {
-    throw new StoreError('journals_not_kept', `the journals of ${directory} could not be copied`, {
-      cause,
-    })
+    // A copy that was cut off holds space that others, and the next start, have a use for.
+    if (partial !== undefined)
+      await rm(partial, { recursive: true, force: true }).catch(() => undefined)
+    throw await notKept(directory, cause)
   }
 }
 
@@ -188,7 +246,7 @@ async function removeCopies(directory: string): Promise<void> {
 
 async function removeCopy(directory: string, path: string): Promise<void> {
   // Renamed first, so that a crash in the middle leaves nothing that looks like a whole copy.
-  const partial = path.endsWith('.partial') ? path : `${path}.partial`
+  const partial = path.endsWith('.partial') ? path : partialOf(path)
   if (partial !== path) {
     await rm(partial, { recursive: true, force: true })
     await rename(path, partial).catch((error: unknown) => {

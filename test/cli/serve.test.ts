@@ -100,6 +100,18 @@ describe('serve refuses', () => {
     expectRefused(serve(data, '--head', foreign.head), 1, /\S/)
   })
 
+  test('a log whose journals cannot be copied aside, and says the way on', () => {
+    const data = copied('no-copy')
+    // A directory cannot be copied as a file, whoever runs this.
+    mkdirSync(join(data, 'db', 'MANIFEST-999999'))
+    expectRefused(
+      serve(data),
+      1,
+      /journals_not_kept: the journals of \S+ could not be copied \([A-Z_]+\)/,
+      'if the disk is full, free at least so many bytes there',
+    )
+  })
+
   test('a certificate or its key that is missing', () => {
     const data = copied('no-certificate')
     const ended = serve(data, '--tls-cert', at('no.pem'), '--tls-key', at('no.key'))

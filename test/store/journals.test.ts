@@ -3,11 +3,22 @@
  * over in silence is refused by ours, and the refusal names the copy.
  * Method: a real database with one bit of its journal flipped (LevelDB opens it without an error, and loses batches).
  */
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
+import files from 'node:fs/promises'
+import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { StoreError } from '../../src/store/errors.ts'
 import {
+  bytesToKeep,
   checkKeepingJournals,
   keepJournals,
   openKeepingJournals,
@@ -130,6 +141,58 @@ describe('journals', () => {
     const kept = await keepJournals(newPath())
     expect(kept.path).toBeUndefined()
     await kept.discard()
+  })
+
+  /** Bytes of what a copy has, by its names, in blocks. */
+  const bytesOfKept = (path: string): number =>
+    readdirSync(path)
+      .filter((name) => /\.log$|^MANIFEST|^CURRENT$/.test(name))
+      .reduce((sum, name) => sum + 4096 * Math.ceil(statSync(join(path, name)).size / 4096), 0)
+
+  test('that cannot be copied: the refusal has the system code and how much a full disk needs, and leaves nothing', async () => {
+    const path = await makeLog()
+    const needed = bytesOfKept(path)
+    const { copyFile } = files
+    const refusalOf = async (code: string): Promise<string> => {
+      const copy = vi.spyOn(files, 'copyFile').mockImplementation(async (from, to, mode) => {
+        await copyFile(from, to, mode)
+        if (String(from).includes('MANIFEST')) throw Object.assign(new Error(code), { code })
+      })
+      syncBuiltinESMExports()
+      try {
+        await keepJournals(path)
+        return 'kept'
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'journals_not_kept', cause: { code } })
+        return error instanceof Error ? error.message : 'unknown'
+      } finally {
+        copy.mockRestore()
+        syncBuiltinESMExports()
+      }
+    }
+    const why = `the journals of ${path} could not be copied`
+    const room = `at least ${needed} bytes have to be free on that disk`
+    expect(await refusalOf('ENOSPC')).toBe(`${why} (ENOSPC): ${room}`)
+    expect(await refusalOf('EDQUOT')).toBe(`${why} (EDQUOT): ${room}`)
+    expect(await refusalOf('EIO')).toBe(`${why} (EIO)`)
+    expect(copies(path)).toEqual([])
+    expect((await keepJournals(path)).path).toBe(join(path, 'kept-1'))
+  })
+
+  test('need as many bytes as they have, but for a copy that is there or was cut off', async () => {
+    const path = await makeLog()
+    const needed = bytesOfKept(path)
+    expect(await bytesToKeep(path)).toBe(needed)
+    mkdirSync(join(path, 'kept-1.partial'))
+    writeFileSync(join(path, 'kept-1.partial', 'CURRENT'), new Uint8Array(10))
+    expect(await bytesToKeep(path)).toBe(needed - 4096)
+    truncateSync(join(path, 'kept-1.partial', 'CURRENT'), needed + 1)
+    expect(await bytesToKeep(path)).toBe(0)
+    await keepJournals(path)
+    expect(await bytesToKeep(path)).toBe(0)
+    await (await LevelStore.open(path)).close()
+    expect(await bytesToKeep(path)).toBe(bytesOfKept(path))
+    expect(await bytesToKeep(newPath())).toBe(0)
   })
 
   test('one flipped bit anywhere in a journal: refused by our checks, and the refusal names the copy', async () => {
