@@ -1,6 +1,6 @@
 /**
  * @module What a start would find, tried without taking the log: `trustwarden config --check`, also beside a running
- * service. Nothing is written; whether the entries are whole only a start or an audit says.
+ * service. Nothing is written, and the database is not opened: `NOT_TRIED` says what that leaves.
  */
 import { constants, type Stats } from 'node:fs'
 import { access, readFile, stat } from 'node:fs/promises'
@@ -17,7 +17,7 @@ import { errnoOf } from './errno.ts'
 import { readPassphrase } from './keys.ts'
 import { freeBytes, RESERVE_NAME } from './store/disk-space.ts'
 import { readHeadRecord } from './store/head-record.ts'
-import { listCopies } from './store/journals.ts'
+import { bytesToKeep, listCopies } from './store/journals.ts'
 import { isFor, readTlsPair } from './tls.ts'
 
 /** What one check came to. A start fails of `failed` alone. */
@@ -27,6 +27,14 @@ export interface Finding {
   readonly detail: string
   readonly advice?: string
 }
+
+/** What only opening the log tells, so that a start may be refused for it whatever the checks come to. */
+export const NOT_TRIED = [
+  'whether the log is as new as its head record',
+  'whether the clock is right for its last entry',
+  'whether what a crash left can be read',
+  'whether its entries are whole',
+] as const
 
 /** A certificate with less life than this is worth a warning, days. */
 const EXPIRY_WARNING_DAYS = 14
@@ -188,7 +196,22 @@ async function checkSpace({ data, freeSpaceFloor, diskReserve }: Config): Return
     () => 0,
   )
   const missing = freeSpaceFloor === 0 ? 0 : Math.max(0, diskReserve - held)
+  // A start gives the reserve up first of all where both floor and reserve are more than is free.
+  const given = free < Math.min(freeSpaceFloor, diskReserve) ? held : 0
+  const copied = await bytesToKeep(databasePath(data))
   const detail = `${free} bytes free, ${freeSpaceFloor} kept free, ${held} of ${diskReserve} held in reserve`
+  if (free + given < copied)
+    return {
+      state: 'failed',
+      detail: `journals_not_kept: ${detail}; the journals, which a start copies first, take ${copied}`,
+      advice: `free at least ${copied - free - given} bytes on the disk of ${data}`,
+    }
+  if (free + given < 2 * copied)
+    return warning(
+      detail,
+      `opening the database copies ${copied} bytes of journals and may write as much again: without room for it a start is ` +
+        'refused (store_open_failed)',
+    )
   if (free < freeSpaceFloor)
     return warning(detail, 'the service would start and take revocations alone')
   if (free - missing < freeSpaceFloor) return warning(detail, 'the reserve does not fit')

@@ -1,6 +1,6 @@
 /**
  * @module `trustwarden config`: the effective settings and where each comes from; `--check` tries what a start would,
- * without taking the log.
+ * without taking the log, and says what it does not try.
  */
 import {
   type Config,
@@ -10,7 +10,7 @@ import {
   readConfig,
   SETTINGS,
 } from '../config.ts'
-import { type Finding, preflight } from '../preflight.ts'
+import { type Finding, NOT_TRIED, preflight } from '../preflight.ts'
 import { type Command, type ExitCode, type Io, readCall } from './command.ts'
 
 const FLAGS = Object.values(SETTINGS).map((setting) => setting.flag)
@@ -31,10 +31,15 @@ function printFindings(findings: readonly Finding[], io: Io): void {
   }
 }
 
+const HOLDS = `
+holds, as far as it was tried. Only opening the log tells, and a start may be refused for it:
+${NOT_TRIED.map((what) => `  ${what}\n`).join('')}`
+
 /** See the module. */
 export const config: Command = {
   usage: `config [--check] [--json] ${FLAGS.map((flag) => `[--${flag} …]`).join(' ')}`,
-  summary: 'show the effective settings and their sources; --check tries what a start would',
+  summary:
+    'show the effective settings and their sources; --check tries what a start would without opening the log',
   run: async (args, io): Promise<ExitCode> => {
     const call = readCall(args, { values: FLAGS, switches: ['check', 'json'] })
     const flags = Object.fromEntries(FLAGS.map((flag) => [flag, call.optional(flag)]))
@@ -50,7 +55,8 @@ export const config: Command = {
     const findings = call.has('check') ? await preflight(effective) : undefined
     const failed = findings?.some(({ state }) => state === 'failed') ?? false
     if (call.has('json')) {
-      const checked = findings === undefined ? {} : { holds: !failed, findings }
+      const checked =
+        findings === undefined ? {} : { holds: !failed, findings, notTried: NOT_TRIED }
       io.out(`${JSON.stringify({ settings, ...checked }, null, 2)}\n`)
       return failed ? 1 : 0
     }
@@ -58,7 +64,7 @@ export const config: Command = {
     if (findings !== undefined) {
       printFindings(findings, io)
       const failures = findings.filter(({ state }) => state === 'failed').length
-      io.out(failed ? `\na start would fail: ${failures} of ${findings.length}\n` : '\nholds\n')
+      io.out(failed ? `\na start would fail: ${failures} of ${findings.length}\n` : HOLDS)
     }
     return failed ? 1 : 0
   },

@@ -10,7 +10,9 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statfsSync,
   statSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs'
 import { createServer } from 'node:net'
@@ -37,6 +39,7 @@ interface Answer {
   readonly settings: readonly { flag: string; value?: string; source?: string }[]
   readonly holds?: boolean
   readonly findings?: readonly Finding[]
+  readonly notTried?: readonly string[]
   readonly problems?: readonly string[]
 }
 
@@ -138,7 +141,15 @@ describe('config --check', () => {
     const secret = readFileSync(join(`${data}.keys`, 'log.key'), 'utf8').split('\n')[1] ?? 'none'
     expect(ended.out + ended.err).not.toContain(secret)
     const text = trustwarden(['config', '--check', '--data', data, '--port', '0'])
-    expect(text.out).toMatch(/^✓ keys: .*\n(?:.*\n)*\nholds\n$/m)
+    // It claims no more than it tried, in words that the README has too.
+    const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
+    const { notTried = [] } = answerOf(ended)
+    expect(notTried).toHaveLength(4)
+    for (const what of notTried) expect(readme.replaceAll('\n', ' ')).toContain(what)
+    expect(text.out).toMatch(/^✓ keys: /m)
+    const end =
+      '\nholds, as far as it was tried. Only opening the log tells, and a start may be refused for it:\n'
+    expect(text.out.split(end)[1]).toBe(notTried.map((what) => `  ${what}\n`).join(''))
   })
 
   const broken: readonly (readonly [
@@ -201,6 +212,39 @@ describe('config --check', () => {
     expect(finding?.detail).toMatch(said)
     expect(answerOf(ended).findings).toHaveLength(6)
     expect(ended.err).toBe('')
+  })
+
+  test('finds a disk on which the journals cannot be copied, and says how much is needed', () => {
+    const data = copied('full')
+    const { bavail, bsize } = statfsSync(data)
+    // More than is free, of a file that takes no space.
+    const journal = 2 * bavail * bsize
+    writeFileSync(join(data, 'db', '999999.log'), '')
+    truncateSync(join(data, 'db', '999999.log'), journal)
+    const ended = check(data)
+    expect([ended.code, answerOf(ended).holds]).toEqual([1, false])
+    const { state, detail = '', advice = '' } = findingOf(ended, 'space') ?? {}
+    expect([state, detail]).toEqual(['failed', expect.stringMatching(/^journals_not_kept: /)])
+    const [, free] = /(\d+) bytes free/.exec(detail) ?? []
+    const [, needed] = /which a start copies first, take (\d+)$/.exec(detail) ?? []
+    expect(Number(needed)).toBeGreaterThan(journal)
+    expect(Number(needed)).toBeLessThan(journal + 1_000_000)
+    expect(advice).toBe(
+      `free at least ${Number(needed) - Number(free)} bytes on the disk of ${data}`,
+    )
+    // The reserve that a start gives up counts, and only where it gives it up.
+    writeFileSync(join(data, 'reserve'), '')
+    truncateSync(join(data, 'reserve'), journal)
+    const spaceOf = (floor: string, reserve: string) =>
+      findingOf(check(data, '--free-space-floor', floor, '--disk-reserve', reserve), 'space')
+    const stateOf = (floor: string, reserve: string) => spaceOf(floor, reserve)?.state
+    expect(spaceOf('8000TiB', '8000TiB')).toMatchObject({
+      state: 'warning',
+      advice: expect.stringContaining('may write as much again'),
+    })
+    expect(stateOf('8000TiB', '1')).toBe('failed')
+    expect(stateOf('1', '8000TiB')).toBe('failed')
+    expect(stateOf('0', '8000TiB')).toBe('failed')
   })
 
   test('finds a port that another program has', async () => {
