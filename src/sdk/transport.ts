@@ -110,9 +110,22 @@ function createAgents(ca: string | undefined): Agents {
 const CERTIFICATE_CODES =
   /^(?:ERR_TLS_CERT_|CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|INVALID_CA|HOSTNAME_MISMATCH)/
 
+function codeOf(cause: unknown): string | undefined {
+  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
+  return typeof code === 'string' ? code : undefined
+}
+
 function certificateRefusal(cause: unknown): string | undefined {
-  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
+  const code = codeOf(cause) ?? ''
   return CERTIFICATE_CODES.test(code) ? code : undefined
+}
+
+/** Why an attempt failed: the time that it had, the system's or Node's code, or words of this module. */
+function reasonOf(cause: unknown, timeoutMs: number): string {
+  const code = codeOf(cause)
+  // The signal that ends an attempt is this module's: the caller's was looked at before.
+  if (code === 'ABORT_ERR') return `none within ${timeoutMs} ms`
+  return code ?? (cause instanceof Error ? cause.message : 'unknown')
 }
 
 /** Sends a request; resolves when the head of the answer is there. */
@@ -158,8 +171,9 @@ export class Transport {
    * Makes a request, and makes it again with the same bytes if no answer comes or one that says "not now".
    *
    * @returns The last answer, whatever its status.
-   * @throws TrustWardenError `service_unreachable`, `certificate_untrusted`, `answer_redirected`, `answer_encoded`,
-   *   `aborted`; over the cap `answer_malformed`, or `answer_unexpected` for a status that is no success.
+   * @throws TrustWardenError `service_unreachable`, with the host and why the last attempt failed; `certificate_untrusted`,
+   *   `answer_redirected`, `answer_encoded`, `aborted`; over the cap `answer_malformed`, or `answer_unexpected` for a status
+   *   that is no success.
    */
   async request(request: HttpRequest): Promise<HttpAnswer> {
     for (let attempt = 1; ; attempt++) {
@@ -178,7 +192,9 @@ export class Transport {
         }
         if (request.signal?.aborted) throw new TrustWardenError('aborted', 'aborted', { cause })
         if (isLast) {
-          const why = `${request.method} ${request.url.pathname}: no answer in ${attempt} attempts`
+          const { host, pathname } = request.url
+          const reason = reasonOf(cause, this.#timeoutMs)
+          const why = `${request.method} ${host}${pathname}: no answer in ${attempt} attempts (${reason})`
           throw new TrustWardenError('service_unreachable', why, { cause })
         }
       }
