@@ -12,11 +12,13 @@
  */
 import {
   existsSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   renameSync,
   rmdirSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -98,8 +100,8 @@ const MARKER = 'made-by-restore'
 /**
  * Restores a backup.
  *
- * @throws {ArchiveError} `target_exists`, and whatever is wrong with the backup; `archive_forked` if the head record is of
- *   another history
+ * @throws {ArchiveError} `target_exists`, `target_is_mount`, and whatever is wrong with the backup; `archive_forked` if the
+ *   head record is of another history
  * @throws {ProofError} for a head that is not the trusted log's
  */
 export async function restoreLog(options: RestoreOptions): Promise<RestoreReport> {
@@ -109,7 +111,7 @@ export async function restoreLog(options: RestoreOptions): Promise<RestoreReport
     'archive_foreign',
     `${source.name} is a mirror: it has no disclosures`,
   )
-  checkArchive(!existsSync(to), 'target_exists', `${to} is there already: nothing is overwritten`)
+  checkTarget(to)
   const note = await source.head()
   const head = openTrustedHead(nativePrimitives, trust, note)
   checkArchive(head.size > 0, 'archive_missing', `${source.name}: the log is empty`)
@@ -143,6 +145,24 @@ export async function restoreLog(options: RestoreOptions): Promise<RestoreReport
   await syncDirectory(dirname(to))
   rmSync(join(to, MARKER))
   return { ...report, origin, anchor, root: head.root }
+}
+
+/**
+ * Whether the directory can get its name at the end: nothing is there, or an empty directory, which a rename replaces. Where a
+ * disk is mounted no rename can; what is made lies beside it, on another disk. That is found before hours of work, not after.
+ */
+function checkTarget(to: string): void {
+  const found = lstatSync(to, { throwIfNoEntry: false })
+  if (found === undefined) return
+  // A new disk is not empty either (lost+found), so this comes first.
+  const isMount = found.isDirectory() && found.dev !== statSync(join(to, '..')).dev
+  checkArchive(
+    !isMount,
+    'target_is_mount',
+    `${to} is where a disk is mounted, and cannot be replaced`,
+  )
+  const isEmpty = found.isDirectory() && readdirSync(to).length === 0
+  checkArchive(isEmpty, 'target_exists', `${to} is there already: nothing is overwritten`)
 }
 
 /**

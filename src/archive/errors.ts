@@ -15,6 +15,7 @@ export const ARCHIVE_ERRORS = {
   archive_failed: 'it could not be written',
   source_behind: 'it ends before the last head that was recorded',
   target_exists: 'something is there already',
+  target_is_mount: 'the directory to be made is where a disk is mounted',
   replay_differs: 'an entry is not what the rules give',
   policy_missing: 'a policy that an entry puts in force is not there',
 } as const

@@ -31,6 +31,9 @@ const ADVICE: Readonly<Record<string, string>> = {
   archive_failed:
     'make room, or correct the path, and run the same command again: it goes on from what is there',
   target_exists: 'nothing is overwritten: choose another name, or move what is there away',
+  target_is_mount:
+    "the data directory is a directory on a disk, not the disk's mount point: give --to a directory below, and serve with " +
+    '--data that',
   archive_forked:
     'two histories are signed by one log, or a copy is of another: keep both as they are, and compare them with a head in ' +
     "somebody else's hands",

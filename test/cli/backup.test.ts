@@ -12,6 +12,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { createServer } from 'node:http'
@@ -350,6 +351,32 @@ describe('restore', () => {
       log.anchor,
     ])
     expect([ended.code, ended.err]).toEqual([1, expect.stringContaining('target_exists')])
+  })
+
+  test('takes the place of an empty directory', async () => {
+    const to = join(scratch.path, 'empty')
+    mkdirSync(to)
+    expect((await restoreHere(backup, to)).size).toBe(backupSize)
+    expect(existsSync(join(to, 'trust-anchor'))).toBe(true)
+  })
+
+  test.each(['a file', 'a link to an empty directory'])('overwrites no %s', async (what) => {
+    const to = join(scratch.path, what)
+    mkdirSync(`${to}.empty`)
+    if (what === 'a file') writeFileSync(to, '')
+    else symlinkSync(`${to}.empty`, to)
+    expect(await failureOf(() => restoreHere(backup, to))).toMatch(/target_exists/)
+    expect(existsSync(`${to}.partial`)).toBe(false)
+  })
+
+  // A mount point on every system that this runs on.
+  test('says before it begins that a mount point cannot be replaced, and where to', () => {
+    const ended = trustwarden(['restore', '--from', backup, '--to', '/dev', '--trust', log.anchor])
+    expect([ended.code, ended.err]).toEqual([
+      1,
+      expect.stringMatching(/^target_is_mount: .*give --to a directory below/s),
+    ])
+    expect(existsSync('/dev.partial')).toBe(false)
   })
 
   test('under another anchor is refused', () => {
