@@ -123,7 +123,7 @@ export async function awaitClock(
       throw new LedgerError(
         'clock_behind',
         `the clock is ${Math.ceil(behindMs / 1000)} s behind the last ledger time ` +
-          `${new Date(ledgerTimeMs).toISOString()}, at most 5 s are waited for: set the clock, or start after that time`,
+          `${new Date(ledgerTimeMs).toISOString()}, at most 5 s are waited for`,
       )
     }
     await sleep(behindMs)

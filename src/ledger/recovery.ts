@@ -116,8 +116,9 @@ const WAYS_ON: Readonly<Record<string, string>> = {
   head_record_origin: 'check the path of the head record and the name of the log',
   head_record_foreign: 'find out what else writes the head record and stop it, then start again',
   store_behind_record:
-    'the data is an older copy, or lost its end: put the newest copy back, and let `recover` fetch what came after it from ' +
-    'a mirror; entries above it were acknowledged. If they are lost for good the log stays closed and a successor is opened',
+    'the data is an older copy, or lost its end: put the newest copy back, let `recover --from BACKUP` fetch what a backup has, ' +
+    'disclosures included, and `recover --from MIRROR` what came after it; entries above it were acknowledged. If they are lost ' +
+    'for good the log stays closed and a successor is opened',
   store_differs_from_record:
     'the data is not what was acknowledged: put the copy that belongs to this head record back',
   set_digest_mismatch: 'put a copy back, or rebuild the folds from the entries',
@@ -132,9 +133,10 @@ const WAYS_ON: Readonly<Record<string, string>> = {
   recovery_unfinished: 'a `recover` was cut off: run it again, it goes on from there',
   log_key_missing:
     'put the key file back: a retired key signs until the size that its rotation names',
-  clock_behind: 'set the clock, or start later',
+  clock_behind:
+    'set the clock right; if it is right, an entry was dated ahead: start once that time has passed, no option takes it back',
   clock_ahead:
-    'set the clock; if it is right and the log was idle for so long, accept it by the option of the start',
+    'set the clock right; if it is right and the log was idle for so long, start once with `--accept-clock`',
 }
 
 const RESTORE = 'the data was damaged: put a copy back and keep the damaged one for the inquiry'

@@ -277,7 +277,9 @@ describe('the clock at start', () => {
     test.clock.step(day + 1)
     const refusal = await refusalOf(test.open())
     expect(causeOf(refusal)).toBe('clock_ahead')
-    expect(refusal.message).toMatch(/24 h ahead.*set the clock; if it is right/)
+    expect(refusal.message).toMatch(
+      /24 h ahead.*set the clock right; if it is right.*`--accept-clock`/,
+    )
     test.options = { acceptClockAheadMs: day } as TestLog['options']
     expect(causeOf(await refusalOf(test.open()))).toBe('clock_ahead')
     test.options = { acceptClockAheadMs: 2 * day } as TestLog['options']
@@ -292,7 +294,10 @@ describe('the clock at start', () => {
     test.clock.step(-5_001)
     const refusal = await refusalOf(test.open())
     expect(causeOf(refusal)).toBe('clock_behind')
-    expect(refusal.message).toMatch(/set the clock/)
+    expect(refusal.message).toMatch(
+      /set the clock right; if it is right.*start once that time has passed/,
+    )
+    expect(refusal.message.split('set the clock')).toHaveLength(2)
   })
 })
 
