@@ -36,6 +36,7 @@ import {
   trustFor,
 } from '@trustwarden/proofs'
 import { ArchiveError, checkArchive } from './archive/errors.ts'
+import { fillLost, lostEntries } from './archive/fill.ts'
 import { type ProvenLeaves, proveLeaves } from './archive/leaves.ts'
 import { type ReplayReport, replayLog } from './archive/replay.ts'
 import type { LogSource } from './archive/source.ts'
@@ -325,7 +326,7 @@ async function removePartial(path: string): Promise<void> {
 
 /** What a recovery is given. */
 export interface RecoverOptions extends Pick<Paths, 'data' | 'head'> {
-  /** A mirror, or a backup that is newer than the data. */
+  /** A mirror, or a backup: one that is newer than the data, or has disclosures that it lacks. */
   readonly source: LogSource
   /** Default: what the data directory's own genesis names. */
   readonly trust: Trust
@@ -340,15 +341,24 @@ export interface RecoverOptions extends Pick<Paths, 'data' | 'head'> {
 export interface RecoverReport extends ReplayReport {
   /** Size before. */
   readonly before: number
+  /** Size of the source's head. */
+  readonly sourceSize: number
   readonly recordedSize: number
+  /** Entries whose disclosures were lost and are there again. */
+  readonly filled: number
+  /** Root at `size`. */
   readonly root: Hash
 }
 
 /**
- * Completes a database from a mirror or a newer backup, up to its signed head, which is not older than the head record.
+ * Completes a database from a mirror or a newer backup, up to its signed head; a backup also brings the disclosures that were
+ * lost before.
  *
- * @throws {ArchiveError} `source_behind` if it ends before the head record: nothing is written; `archive_forked`; and
- *   whatever is wrong with the source
+ * A backup is taken as far as it goes: what is missing up to the head record then keeps a start from being made, and a mirror
+ * brings it. A mirror must reach the head record: of entries that came from one no later backup would bring the batches.
+ *
+ * @throws {ArchiveError} `source_behind` if it brings nothing, or is a mirror that ends before the head record: nothing is
+ *   written; `archive_forked`; and whatever is wrong with the source
  */
 export async function recoverLog(options: RecoverOptions): Promise<RecoverReport> {
   const { data, head: headPath, acceptHead } = options
@@ -364,10 +374,10 @@ export async function recoverLog(options: RecoverOptions): Promise<RecoverReport
       const database = await Database.open({ store, origin, folds: foldSpecs(ALL_FOLDS) })
       const { genesis } = readGenesis(database, description)
       const report = await complete(database, genesis, recorded, options)
-      const { root, size } = report
+      const { root, size, sourceSize } = report
       const timeMs = database.lastBatch()?.timeMs ?? 0
       // The record may lag, never lead: the batches are on disk, and the log signed this head before.
-      if (headRecord !== undefined && recorded.size < size)
+      if (headRecord !== undefined && recorded.size < size && sourceSize === size)
         await headRecord.write({ size, root, timeMs })
       return report
     } finally {
@@ -404,17 +414,35 @@ async function complete(
   }
   const note = await source.head()
   const head = openTrustedHead(nativePrimitives, trust, note)
-  if (head.size < recorded.size) throw behind(source, head.size, recorded.size)
-  checkArchive(
-    head.size >= before,
-    'source_behind',
-    `${source.name} has ${head.size} entries, the data has ${before} already: nothing is to be recovered from it`,
-  )
+  const fills = source.isWhole && (await lostEntries(database)).some((index) => index < head.size)
+  const isTaken = fills || (source.isWhole && head.size > before)
+  if (head.size < recorded.size && !isTaken) throw behind(source, head.size, recorded.size)
+  const sizes = { before, sourceSize: head.size, recordedSize: recorded.size }
+  if (head.size < before) {
+    checkArchive(
+      fills,
+      'source_behind',
+      `${source.name} has ${head.size} entries, the data has ${before} already: nothing is to be recovered from it`,
+    )
+    const root = rootAt(nativePrimitives, head.size, treeReader(edge, storedTiles(database)))
+    checkArchive(
+      compareBytes(root, head.root) === 0,
+      'archive_forked',
+      `${source.name} has another root at size ${head.size} than the data: it is of another history`,
+    )
+    const filled = await fillLost(database, source, head.size)
+    const lost = await lostEntries(database)
+    return { ...NO_REPLAY, size: before, lost, ...sizes, filled, root: edge.root() }
+  }
   const leaves = await prove({ source, from: edge, head, recorded, onProgress })
   const filling = { source, leaves, head: { ...head, note }, edge, trust, genesis, onProgress }
   const report = await replay(database, { ...filling, pinned })
-  return { ...report, before, recordedSize: recorded.size, root: head.root }
+  const filled = source.isWhole ? await fillLost(database, source, head.size) : 0
+  const lost = await lostEntries(database)
+  return { ...report, lost, ...sizes, filled, root: head.root }
 }
+
+const NO_REPLAY = { batches: 0, signatures: 0, disclosures: 0, cleanErasures: [] }
 
 function behind(source: LogSource, size: number, recordedSize: number): ArchiveError {
   const count = recordedSize - size

@@ -17,7 +17,7 @@ import type { RegisteredEntry } from '../ledger/contract.ts'
 import { ERASURE_KIND, erasedBy, erasedIndexes } from '../ledger/erasures.ts'
 import { LedgerError } from '../ledger/errors.ts'
 import { readRegistered } from '../ledger/register.ts'
-import { BatchState, CommittedView } from '../ledger/state.ts'
+import { BatchState } from '../ledger/state.ts'
 import { decodeSupplement } from '../ledger/supplement.ts'
 import type { StoredDisclosure } from '../ledger/supplement.ts'
 import type { SignatureVerifier } from '../ledger/verify.ts'
@@ -27,11 +27,12 @@ import type { BatchRecord } from '../store/batch-record.ts'
 import { setsDigestOf } from '../store/commit.ts'
 import type { Database } from '../store/database.ts'
 import { KeyDoubt } from '../store/key-filter.ts'
-import { markLost, settleLost } from '../store/lost.ts'
+import { markLost } from '../store/lost.ts'
 import { SetDigest } from '../store/sealed.ts'
 import { ArchiveError, checkArchive } from './errors.ts'
 import type { OpenedHead, ProvenLeaves } from './leaves.ts'
-import { bundleCount, type LogSource } from './source.ts'
+import { lostEntries } from './fill.ts'
+import { bundleCount, inSource, type LogSource } from './source.ts'
 
 const BUNDLE = 256
 /** Entries of one batch where the source does not say which were one. */
@@ -118,14 +119,12 @@ class Replayer {
     }
     const isReached = database.size === head.size && same(this.#edge.root(), head.root)
     checkArchive(isReached, 'archive_corrupt', 'the replay did not end at the signed head')
-    const view = new CommittedView(database.folds, database.size, 0)
-    const lost = await settleLost(database, (index) => erasedBy(view, index) !== undefined)
     return {
       size: database.size,
       batches: this.#batches,
       signatures: this.#signatures,
       disclosures: this.#disclosures,
-      lost,
+      lost: await lostEntries(database),
       cleanErasures: [...this.#erasures].filter(([, wrote]) => !wrote).map(([index]) => index),
     }
   }
@@ -388,15 +387,6 @@ function readAll(
 function commitmentsOf(database: Database, index: number): readonly string[] {
   const bytes = database.entry(index)
   return bytes === undefined ? [] : readCommitments(readRegistered(bytes, index).statement.payload)
-}
-
-function inSource<T>(source: LogSource, read: () => T): T {
-  try {
-    return read()
-  } catch (cause) {
-    if (!(cause instanceof Error && 'code' in cause)) throw cause
-    throw new ArchiveError('archive_corrupt', `${source.name}: ${cause.message}`, { cause })
-  }
 }
 
 function differs(index: number, why: string, cause?: unknown): ArchiveError {

@@ -4,6 +4,7 @@
  */
 import { ENTRY_LENGTH_MAX, TILE_WIDTH } from '@trustwarden/proofs'
 import { SUPPLEMENT_BYTES_MAX } from '../ledger/supplement.ts'
+import { ArchiveError } from './errors.ts'
 
 /**
  * Reads one log. Everything throws `ArchiveError`s `archive_missing`, `archive_unreachable`, `archive_corrupt`; behind a
@@ -38,6 +39,16 @@ export const BYTES_MAX: Readonly<
   supplement: SUPPLEMENT_BYTES_MAX,
   pinned: 4 * 1024 * 1024,
   erased: 16 * 1024 * 1024,
+}
+
+/** Reads bytes that a source gave: what they break is damage of it. @throws {ArchiveError} `archive_corrupt` */
+export function inSource<T>(source: Pick<LogSource, 'name'>, read: () => T): T {
+  try {
+    return read()
+  } catch (cause) {
+    if (!(cause instanceof Error && 'code' in cause)) throw cause
+    throw new ArchiveError('archive_corrupt', `${source.name}: ${cause.message}`, { cause })
+  }
 }
 
 /** Count of entries or hashes in bundle or leaf tile `index` of a log of `size`. */

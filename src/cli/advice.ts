@@ -23,8 +23,9 @@ const ADVICE: Readonly<Record<string, string>> = {
   head_record_missing: `--head names where the record lies (default: <data>.head); ${LOST_RECORD}`,
   head_record_corrupt: LOST_RECORD,
   store_behind_record:
-    'the data is older than the record, a restored copy perhaps: restore the newest, then "trustwarden recover" fetches ' +
-    'what came after it from a mirror. A log that lost acknowledged entries stays closed',
+    'the data is older than the record, a restored copy perhaps: put the newest back, then "trustwarden recover --data DIR ' +
+    '--head DIR --from BACKUP" fetches what a backup has, disclosures included, and "--from MIRROR" what came after it. A log ' +
+    'that lost acknowledged entries stays closed',
   archive_incomplete: 'the backup was cut off; the command that made it goes on where it ended',
   archive_redirected: 'redirects are not followed: give that address in place of this one',
   archive_encoded: ENCODED,
@@ -38,8 +39,9 @@ const ADVICE: Readonly<Record<string, string>> = {
     'two histories are signed by one log, or a copy is of another: keep both as they are, and compare them with a head in ' +
     "somebody else's hands",
   source_behind:
-    'look for a mirror or backup that reaches further. If there is none, the log stays closed: the entries were ' +
-    'acknowledged, and receipts of them exist',
+    'look for a mirror or backup that reaches further: first "trustwarden recover --data DIR --head DIR --from BACKUP", which ' +
+    'brings disclosures too, then "--from MIRROR". If there is none, the log stays closed: the entries were acknowledged, and ' +
+    'receipts of them exist',
   policy_missing:
     'give the file by --pinned FILE: a backup has it under pinned/, a running service under /v1/pinned/{digest}',
   store_differs_from_record:
@@ -49,8 +51,11 @@ const ADVICE: Readonly<Record<string, string>> = {
     'keep a copy of the directory; "trustwarden rebuild --data DIR" reads all entries and writes the folds anew if they are ' +
     'whole. If it ends with another error, restore',
   set_digest_mismatch: 'the entries are whole if "trustwarden rebuild --data DIR" says so',
-  clock_ahead: 'set the clock right; if it is right, start once with "serve --accept-clock"',
-  clock_behind: 'set the clock right, or wait until it has passed the last ledger time',
+  clock_ahead:
+    'look at "date -u", set the clock right; if it is right, start once with "serve --accept-clock"',
+  clock_behind:
+    'look at "date -u", set the clock right; if it is right, an entry was dated ahead: start once that time has passed. No ' +
+    'option takes it back',
   key_file_missing:
     "check the path; --keys names the directory of the service's own keys (default: <data>.keys), people's come from keygen",
   key_passphrase_required: 'give --passphrase-file F or --passphrase-fd N',

@@ -85,6 +85,19 @@ export function readCall(
   }
 }
 
+/** The directories of a log as flags, for a command that a hint names: those that lie beside the data are found there. */
+export function placeFlags(paths: {
+  readonly data: string
+  readonly head?: string
+  readonly keys?: string
+}): string {
+  const { data, head = `${data}.head`, keys = `${data}.keys` } = paths
+  const flags = [`--data ${data}`]
+  if (head !== `${data}.head`) flags.push(`--head ${head}`)
+  if (keys !== `${data}.keys`) flags.push(`--keys ${keys}`)
+  return flags.join(' ')
+}
+
 function parse(args: readonly string[], options: Options) {
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true, strict: true })

@@ -1,6 +1,6 @@
 /**
  * @module `trustwarden restore`: makes a data directory out of a backup, everything decided anew; and `trustwarden recover`:
- * completes one that is older than its head record from a mirror.
+ * completes one that is older than its head record from a backup and a mirror.
  */
 import { readFileSync } from 'node:fs'
 import { parseTrust, toBase64, toHex, utf8Encode } from '@trustwarden/proofs'
@@ -13,7 +13,7 @@ import { type RecoverReport, recoverLog, type RestoreReport, restoreLog } from '
 import { StoreError } from '../store/errors.ts'
 import { readHeadRecord, type RecordedHead } from '../store/head-record.ts'
 import { readTrustText } from '../trust-file.ts'
-import { type Call, type Command, readCall } from './command.ts'
+import { type Call, type Command, placeFlags, readCall } from './command.ts'
 import { readTrust } from './people.ts'
 import { startProgress } from './progress.ts'
 import { readAcceptedHead } from './serve.ts'
@@ -60,9 +60,9 @@ export const restore: Command = {
 /** See the module. */
 export const recover: Command = {
   usage:
-    'recover --data DIR --from MIRROR-URL|DIR [--head DIR | --accept-head SIZE:ROOT] [--trust ANCHOR|FILE] ' +
+    'recover --data DIR --from BACKUP|MIRROR|URL [--head DIR | --accept-head SIZE:ROOT] [--trust ANCHOR|FILE] ' +
     '[--pinned FILE …] [--json]',
-  summary: 'fetch from a mirror what the data lacks, until the last head that was recorded',
+  summary: 'fetch what the data lacks: from a backup first, with disclosures, then from a mirror',
   run: async (args, io) => {
     const call = readCall(args, {
       values: ['data', 'from', 'head', 'accept-head', 'trust'],
@@ -74,11 +74,12 @@ export const recover: Command = {
     const given = call.optional('trust')
     const text = given === undefined ? readTrustText(data) : readTrust(given)
     const acceptHead = readAcceptedHead(call.optional('accept-head'))
+    const head = call.optional('head') ?? `${data}.head`
     const progress = startProgress(io, 'recover')
     try {
       const report = await recoverLog({
         data,
-        head: call.optional('head') ?? `${data}.head`,
+        head,
         source,
         trust: parseTrust(nativePrimitives, utf8Encode(text)),
         pinned: readPinned(call),
@@ -89,7 +90,7 @@ export const recover: Command = {
       if (call.has('json')) {
         const { lost, cleanErasures: _, root, ...counts } = report
         io.out(`${JSON.stringify({ data, ...counts, root: toBase64(root), lost })}\n`)
-      } else io.out(describeRecovery(report, data, source))
+      } else io.out(describeRecovery(report, { data, head }, source))
       return 0
     } finally {
       progress.end()
@@ -132,7 +133,7 @@ function nextStep(
   head: string,
   recorded: RecordedHead | undefined,
 ): string {
-  const at = `--data ${to}${head === `${to}.head` ? '' : ` --head ${head}`}`
+  const at = placeFlags({ data: to, head })
   const accept = `trustwarden serve ${at} --accept-head ${size}:${toBase64(root)}`
   if (recorded === undefined)
     return (
@@ -140,23 +141,42 @@ function nextStep(
       'the latest checkpoint that somebody else holds, and if they are above this size, recover from a mirror up to there.\n' +
       `Only if nothing was acknowledged after this backup:\n  ${accept}\n`
     )
-  if (recorded.size > size)
-    return (
-      `The head record says ${recorded.size}: ${recorded.size - size} acknowledged entries are missing, and a start is ` +
-      `refused until they are there:\n  trustwarden recover ${at} --from MIRROR\n`
-    )
+  if (recorded.size > size) return missing(recorded.size, size, at)
   if (recorded.size === size) return 'It ends where the head record ends: a start takes it.\n'
   return `The head record at ${head} says ${recorded.size} and is older than the backup. Put its newest copy back, or:\n  ${accept}\n`
 }
 
-function describeRecovery(report: RecoverReport, data: string, source: LogSource): string {
-  const { before, size, recordedSize, signatures } = report
-  const beyond = size > recordedSize ? `, beyond the recorded ${recordedSize}` : ''
+function missing(recordedSize: number, size: number, at: string): string {
+  const count = recordedSize - size
   return (
-    `${data}: entries ${before} to ${size - 1} are there again, from ${source.name}, up to its signed head${beyond}; ` +
-    `${signatures} signatures hold, and every entry is what the rules give\n` +
-    describeLost(report.lost, 'are in no mirror, and are lost unless a newer backup has them') +
-    `Next: trustwarden audit --data ${data}, and a start\n`
+    `The head record says ${recordedSize}: ${count} acknowledged ${count === 1 ? 'entry is' : 'entries are'} missing, and a start is ` +
+    `refused until ${count === 1 ? 'it is' : 'they are'} there:\n  trustwarden recover ${at} --from MIRROR\n`
+  )
+}
+
+function describeRecovery(
+  report: RecoverReport,
+  paths: { readonly data: string; readonly head: string },
+  { name }: LogSource,
+): string {
+  const { before, size, sourceSize, recordedSize, signatures, filled } = report
+  const beyond = size > recordedSize ? `, beyond the recorded ${recordedSize}` : ''
+  const at = placeFlags(paths)
+  const fetched =
+    size > before
+      ? `entries ${before} to ${size - 1} are there again, from ${name}, up to its signed head${beyond}; ` +
+        `${signatures} signatures hold, and every entry is what the rules give\n`
+      : `has ${size} entries, ${name} has ${sourceSize}: none were to be fetched\n`
+  return (
+    `${paths.data}: ${fetched}` +
+    (filled === 0 ? '' : `Disclosures of ${filled} entries that were missing are there again\n`) +
+    describeLost(report.lost, 'were in no copy that was read, and a mirror has none') +
+    (report.lost.length === 0
+      ? ''
+      : `A backup that has them brings them, now or later:\n  trustwarden recover ${at} --from BACKUP\n`) +
+    (recordedSize > size
+      ? missing(recordedSize, size, at)
+      : `Next: trustwarden audit ${at}, and a start\n`)
   )
 }
 

@@ -63,6 +63,8 @@ let log: LogDirectory
 let load: Load
 let reader: string
 let service: RunningService
+/** As it was before it was continued. */
+let early: string
 let backup: string
 let backupSize: number
 let mirror: string
@@ -182,6 +184,7 @@ beforeAll(async () => {
   backup = join(scratch.path, 'backup')
   online('backup', backup)
   expect(disclosedIn(backup, 1).has(erased)).toBe(true)
+  early = copied(backup, 'early')
   await say([load.speaker.erase([erased])])
   await say(actions(300))
   expect(online('backup', backup)).toMatch(/gone from [12] of its files/)
@@ -360,7 +363,7 @@ describe('restore', () => {
     expect(existsSync(join(to, 'trust-anchor'))).toBe(true)
   })
 
-  test.each(['a file', 'a link to an empty directory'])('overwrites no %s', async (what) => {
+  test.each(['a file', 'a link to an empty directory'])('overwrites nothing: %s', async (what) => {
     const to = join(scratch.path, what)
     mkdirSync(`${to}.empty`)
     if (what === 'a file') writeFileSync(to, '')
@@ -524,6 +527,71 @@ describe('recover', () => {
     await expectWhole(data)
   })
 
+  test('from a backup that ends before the head record, and then from a mirror, loses what came after the backup alone', async () => {
+    const { data } = restore(early, 'snapshot')
+    const first = recover(data, backup)
+    expect([first.code, first.out]).toEqual([
+      0,
+      expect.stringMatching(
+        /are there again.*120 acknowledged entries are missing.*--from MIRROR/s,
+      ),
+    ])
+    expect(first.out).not.toContain('Disclosures')
+    await expect(start(data)).rejects.toThrow(/store_behind_record.*--from BACKUP/s)
+    const second = recover(data, mirror)
+    expect([second.code, second.out]).toEqual([
+      0,
+      expect.stringContaining('Disclosures of 60 entries are not there'),
+    ])
+    await expectWhole(data)
+  })
+
+  test('from a backup after a mirror brings the disclosures that it has, and none that was erased', async () => {
+    const { data } = restore(early, 'mirror first')
+    const first = recover(data, mirror)
+    expect(first.out).toMatch(/Disclosures of 210 entries.*now or later:\n.*--from BACKUP/s)
+    // Of another value under the same entry nothing is taken.
+    const damaged = copied(backup, 'other value')
+    flipEnd(join(damaged, 'supplement/001'))
+    expect(await failureOf(() => recoverHere(data, damaged))).toMatch(/archive_corrupt/)
+    const second = recover(data, backup)
+    expect([second.code, second.out]).toEqual([
+      0,
+      expect.stringMatching(/none were to be fetched\nDisclosures of 150 entries.*again\n.* 60 /),
+    ])
+    const newer = copied(backup, 'newer still')
+    runCli(['backup', '--to', newer, '--data', log.data])
+    expect(recover(data, newer).out).toContain('Disclosures of 60 entries that were missing')
+    const again = recover(data, mirror)
+    expect([again.code, again.out]).toEqual([
+      0,
+      expect.not.stringMatching(/Disclosures|entries \d+ to/),
+    ])
+    const report = JSON.parse(runCli(['audit', '--data', data, '--json'])) as object
+    expect(report).toMatchObject({ ok: true, lost: 0, erased: 1 })
+    const whole = join(scratch.path, 'whole again')
+    runCli(['backup', '--to', whole, '--data', data])
+    expect(disclosedIn(whole)).toEqual(disclosedIn(newer))
+    expect(disclosedIn(whole).has(erased)).toBe(false)
+    await expectWhole(data)
+  })
+
+  test('from a backup of another history is refused, though it has what is missing', async () => {
+    const { data } = restore(early, 'not forked')
+    const forked = restore(early, 'fork').data
+    rmSync(`${forked}.head`, { recursive: true })
+    const note = readFileSync(join(early, 'checkpoint'), 'utf8').split('\n')
+    const flags = ['--keys', log.keys, '--accept-head', `${note[1]}:${note[2]}`]
+    const place = { ...log, data: forked, head: `${forked}.head` }
+    const running = await startService(place, { flags })
+    await submitAll(running.url, actions(4))
+    expect(await running.stop()).toBe(0)
+    const other = join(scratch.path, 'other history')
+    runCli(['backup', '--to', other, '--data', forked])
+    expect(recover(data, mirror).code).toBe(0)
+    expect(await failureOf(() => recoverHere(data, other))).toMatch(/archive_forked/)
+  })
+
   test('from a mirror that ends too early writes nothing and says what is lost', () => {
     const short = join(scratch.path, 'short-mirror')
     cpSync(backup, short, { recursive: true })
@@ -591,7 +659,11 @@ function withoutLast(bytes: Uint8Array): Uint8Array {
 function flipLast(folder: string): void {
   const names = readdirSync(folder, { recursive: true, encoding: 'utf8' })
   const name = names.filter((one) => one.includes('.p/')).at(-1) ?? expect.fail('no partial file')
-  const bytes = readFileSync(join(folder, name))
+  flipEnd(join(folder, name))
+}
+
+function flipEnd(file: string): void {
+  const bytes = readFileSync(file)
   bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1
-  writeFileSync(join(folder, name), bytes)
+  writeFileSync(file, bytes)
 }
