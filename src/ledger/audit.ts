@@ -331,11 +331,27 @@ class Auditor {
     this.#erasuresDue = await checkErasureMarks(database)
     this.check = 'head_record'
     const recorded = headRecord?.current()
-    const agrees =
-      recorded === undefined ||
-      (recorded.size === this.#edge.size && Buffer.compare(recorded.root, this.#edge.root()) === 0)
-    differ(agrees, 'head_record', 'the head record has another size or root than the log')
+    if (recorded !== undefined) this.#compareRecord(recorded)
     this.#tell()
+  }
+
+  #compareRecord({ size, root }: RecordedHead): void {
+    const { size: own } = this.#edge
+    const sizes = `the log has ${own} entries, the head record says ${size}`
+    const way =
+      'acknowledged entries are missing, and "trustwarden recover" brings them, from a backup first, then a mirror'
+    differ(size <= own, 'head_record', `${sizes}: ${way}`)
+    differ(
+      size >= own,
+      'head_record',
+      `${sizes}: it is older; a start moves it on by one batch at most`,
+    )
+    const agrees = Buffer.compare(root, this.#edge.root()) === 0
+    differ(
+      agrees,
+      'head_record',
+      `the head record has another root than the log, both of size ${size}`,
+    )
   }
 }
 

@@ -130,11 +130,18 @@ describe('the audit', () => {
     const test = await TestLog.create()
     const genesis = nativePrimitives.sha256(new Uint8Array(0))
     expect(await checkOf(test, { genesis })).toEqual(['genesis', 0])
-    const head = { size: 3, root: genesis, timeMs: 0 }
-    expect(await checkOf(test, { headRecord: { current: () => head } })).toEqual([
-      'head_record',
-      undefined,
-    ])
+    for (const [size, message] of [
+      [3, /2 entries, the head record says 3: .*trustwarden recover/],
+      [1, /2 entries, the head record says 1: it is older/],
+      [2, /another root than the log, both of size 2/],
+    ] as const) {
+      const headRecord = { current: () => ({ size, root: genesis, timeMs: 0 }) }
+      const { difference } = await test.audit({ headRecord })
+      expect([difference?.check, difference?.message]).toEqual([
+        'head_record',
+        expect.stringMatching(message),
+      ])
+    }
     const handlers = testHandlers(newScript()).filter(({ type }) => type !== 'test.note')
     expect(await checkOf(test, { handlers })).toEqual(['handler', 1])
   })
