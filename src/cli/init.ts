@@ -5,7 +5,7 @@ import { withoutSlashes } from '../config.ts'
 import { encodePublicKey } from '../crypto.ts'
 import type { InitReport } from '../init.ts'
 import { readPublicKeyFile } from '../keys.ts'
-import { type Command, readCall, UsageError } from './command.ts'
+import { type Command, placeFlags, readCall, UsageError } from './command.ts'
 import { readNewPassphrase } from './passphrase.ts'
 import { readSuccession } from './succession.ts'
 
@@ -13,13 +13,14 @@ function describe(
   report: InitReport,
   operators: number,
   threshold: number,
-  plain: boolean,
+  passphraseFile: string | undefined,
 ): string {
   const alone =
     operators === 1
       ? '\nOne operator alone can enrol and change policy. Safer: a second --operator whose key is kept off-line, and\n' +
         '--threshold 1 (either), or three and --threshold 2.'
       : ''
+  const plain = passphraseFile === undefined
   const clear = plain
     ? 'NOT encrypted: anyone who reads this directory is the service'
     : 'encrypted'
@@ -36,7 +37,7 @@ Give this trust anchor to everyone who verifies; whoever has it need not trust t
 
 ${report.anchor}
 
-Next: trustwarden serve --data ${report.data}${plain ? '' : ' --passphrase-file F'}
+Next: trustwarden serve ${placeFlags(report)}${plain ? '' : ` --passphrase-file ${passphraseFile}`}
       trustwarden trust show --data ${report.data} > anchor.txt
 `
 }
@@ -101,15 +102,14 @@ export const init: Command = {
       passphrase,
       ...(succession === undefined ? {} : { predecessor: succession }),
     })
-    const isPlain = passphrase === undefined
+    const file = passphrase === undefined ? undefined : (call.optional('passphrase-file') ?? 'F')
     if (call.has('json'))
       io.out(
         `${JSON.stringify({ ...report, ...(succession && { lost: succession.lost ?? null }) })}\n`,
       )
     else
       io.out(
-        describe(report, operators.length, threshold, isPlain) +
-          followed(report, succession?.lines),
+        describe(report, operators.length, threshold, file) + followed(report, succession?.lines),
       )
     return 0
   },

@@ -59,6 +59,16 @@ describe('init', () => {
     }
   })
 
+  test('says how to serve what it made, wherever that lies', () => {
+    const pass = writeSecret(at('own'), 'secret words\n')
+    const [head, keys] = [at('own.head'), at('own.keys')]
+    const elsewhere = init('--head', head, '--keys', keys, '--passphrase-file', pass)
+    const place = `--data ${data} --head ${head} --keys ${keys} --passphrase-file ${pass}`
+    expect(elsewhere.out).toContain(`\nNext: trustwarden serve ${place}\n`)
+    data = at(`log${n++}`)
+    expect(init('--plain-keys').out).toContain(`\nNext: trustwarden serve --data ${data}\n`)
+  })
+
   test('encrypts every key under a passphrase', () => {
     expect(init('--passphrase-file', writeSecret(at('pass'), 'secret words\n')).code).toBe(0)
     const names = readdirSync(`${data}.keys`)
