@@ -9,7 +9,7 @@ import { withoutSlashes } from '../config.ts'
 import { proposeRotation, type RotationReport } from '../rotation.ts'
 import { type Command, type ExitCode, type Io, readCall, UsageError } from './command.ts'
 import { givenPassphrase } from './passphrase.ts'
-import { COMMON, COMMON_USAGE, connect, PENDING_HELP, report } from './people.ts'
+import { COMMON, COMMON_USAGE, connect, report } from './people.ts'
 
 /** Entries: what is registered until the last operator signed, and until clients followed. */
 const OVERLAP_DEFAULT = 100_000
@@ -76,12 +76,15 @@ function readOverlap(text: string | undefined): number {
 
 async function activate(args: readonly string[], io: Io): Promise<ExitCode> {
   const call = readCall(args, { values: COMMON, switches: ['json'], operands: [1, 1] })
-  const proposal = new Uint8Array(readFileSync(call.operands[0] ?? ''))
+  const [file = ''] = call.operands
+  const proposal = new Uint8Array(readFileSync(file))
   const { client, key } = await connect(call)
   const registered = await rotateLogKey(client, key, proposal)
+  const at = `--url ${call.required('url')} --trust ${call.required('trust')}`
+  // Not "enroll join": who reads the file sees the two keys, and until when both sign.
   const next =
     registered.outcome === 'pending'
-      ? PENDING_HELP
-      : 'the new key is in force; whoever verifies: trustwarden trust update --trust T --url URL --out trust.json\n'
+      ? `pending: another operator looks at old, new and until in the same file, and signs it:\n  trustwarden keys activate ${file} --key KEY ${at}\n`
+      : `the new key is in force; whoever verifies: trustwarden trust update ${at} --out trust.json\n`
   return report(call, io, registered, next)
 }

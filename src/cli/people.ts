@@ -85,7 +85,7 @@ export function report(call: Call, io: Io, registered: Registered, next = ''): E
 }
 
 /** What to do about a proposal that waits. */
-export const PENDING_HELP =
+const PENDING_HELP =
   'pending: another operator signs the same proposal with "trustwarden enroll join INDEX …"\n'
 
 /** See the module. */
