@@ -3,15 +3,18 @@
  * log key, and when a log goes on in a successor. Nothing in an update is believed: each step is proven under what is
  * trusted already.
  */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import {
+  equalBytes,
   followRotations,
   followSuccessor,
   formatTrust,
   formatTrustAnchor,
   formatVkey,
+  type LogEnd,
   parseReceipt,
   parseTrust,
+  ProofError,
   toBase64url,
   toHex,
   type Trust,
@@ -20,7 +23,7 @@ import {
 } from '@trustwarden/proofs'
 import { TrustWarden } from 'trustwarden'
 import { nativePrimitives as p } from '../crypto.ts'
-import { readTrustText } from '../trust-file.ts'
+import { rangeDisagreement, readTrustText, writeTrustFile } from '../trust-file.ts'
 import { type Call, type Command, type ExitCode, type Io, readCall, UsageError } from './command.ts'
 
 const UPDATE_USAGE =
@@ -84,18 +87,52 @@ async function update(args: readonly string[], io: Io): Promise<ExitCode> {
   })
   const old = parseTrust(p, utf8Encode(readGiven(call.required('trust'))))
   const successor = call.optional('successor')
-  const followed =
-    successor === undefined ? withRotations(call, old) : withSuccessor(call, old, successor)
-  const text = formatTrust(p, await followed)
+  const followed = await (successor === undefined
+    ? withRotations(call, old)
+    : withSuccessor(call, old, successor))
+  const text = formatTrust(p, followed)
   const out = call.optional('out')
   if (out === undefined) io.out(text)
   else {
-    // The old file stays what it was until the new one is whole: give another name, or none.
-    writeFileSync(out, text, { flag: 'wx', flush: true })
-    const changed = text === formatTrust(p, old) ? 'nothing changed' : 'verified and updated'
-    io.out(`${out}: ${changed}; verify with --trust ${out}\n`)
+    if (text === formatTrust(p, old)) {
+      // A file that says the old would be taken for the update, and be in its way.
+      io.out(`nothing changed, and nothing was written: ${UNCHANGED}\n`)
+      return 0
+    }
+    if (isExtended(out, followed)) writeTrustFile(out, utf8Encode(text))
+    else writeFileSync(out, text, { flag: 'wx', flush: true })
+    io.out(`${out}: verified and updated; verify with --trust ${out}\n`)
   }
   return 0
+}
+
+const UNCHANGED =
+  'no rotation is in force that the trust does not know. One is not effective before the last of the operators that it takes ' +
+  'has signed ("keys activate" says so, and the size); then run the same command again'
+
+/** Whether a file is there, a trust file, and all that it says is said by `next` too: every log, and the sizes of each key. */
+function isExtended(path: string, next: Trust): boolean {
+  if (!existsSync(path)) return false
+  let before: Trust
+  try {
+    before = parseTrust(p, readFileSync(path))
+  } catch (error) {
+    if (error instanceof ProofError) return false
+    throw error
+  }
+  return before.logs.every((log) => {
+    const own = next.logs.find(({ origin }) => origin === log.origin)
+    return (
+      own !== undefined &&
+      formatTrustAnchor(p, own.anchor) === formatTrustAnchor(p, log.anchor) &&
+      rangeDisagreement(log.keys, own.keys) === undefined &&
+      (log.end === undefined || isSameEnd(log.end, own.end))
+    )
+  })
+}
+
+function isSameEnd(a: LogEnd, b: LogEnd | undefined): boolean {
+  return b !== undefined && a.size === b.size && equalBytes(a.root, b.root)
 }
 
 /** Follows the rotations of a file, or those that the service shows: both are proofs, wherever they come from. */

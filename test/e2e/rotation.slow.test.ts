@@ -4,7 +4,7 @@
  * stolen key signs nothing that an updated verifier accepts; whatever is killed or missing on the way is named. Method: the
  * real CLI and service, killed with SIGKILL between the steps, and heads that the thief signs.
  */
-import { readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import {
   formatHeadBody,
@@ -109,6 +109,11 @@ describe('the key is made', () => {
     expect(trustwarden([...args, '--overlap', '1023']).code).toBe(2)
     const made = JSON.parse(runCli([...args, '--overlap', '1100', '--json'])) as { key: string }
     expect(made.key).toBe(newKeyFile())
+    // Too early: there is nothing to learn, and no file that would be in the way later.
+    updated = path('updated.json')
+    const by = ['--trust', log.anchor, '--url', service.url, '--out', updated]
+    expect(runCli(['trust', 'update', ...by])).toContain('nothing was written')
+    expect(existsSync(updated)).toBe(false)
     expect(trustwarden(args)).toMatchObject({ code: 1 })
     expect(readdirSync(log.keys).filter((one) => one.startsWith('log-'))).toHaveLength(1)
     const refused = activate(log.operators[0])
@@ -129,7 +134,11 @@ describe('the key is made', () => {
 describe('operators put it in force', () => {
   test('not one of two, however often, and not after a kill', async () => {
     for (let times = 0; times < 2; times++) {
-      expect(activate(log.operators[0]).out).toContain('pending')
+      const { out } = activate(log.operators[0])
+      // What the manual says to type, as it stands.
+      expect(out).toMatch(/^pending: /)
+      const at = `--url ${service.url} --trust ${log.anchor}`
+      expect(out).toContain(`trustwarden keys activate ${proposal} --key KEY ${at}\n`)
       await restart()
       expect(await signatures()).toBe(1)
     }
@@ -176,10 +185,35 @@ describe('verifiers', () => {
   test('with the old anchor go on while the old key signs too, and learn the new one by proof', async () => {
     const overlapping = await act(log.anchor, path('overlapping.json'))
     for (const file of [before, overlapping]) expect(verify(file, log.anchor).code).toBe(0)
-    updated = path('updated.json')
-    const by = ['--trust', log.anchor, '--url', service.url, '--out', updated]
-    expect(runCli(['trust', 'update', ...by])).toContain('verified and updated')
-    expect(readFileSync(updated, 'utf8')).toBe(runCli(['trust', 'show', '--data', log.data]))
+    const own = runCli(['trust', 'show', '--data', log.data])
+    const by = ['--trust', log.anchor, '--url', service.url, '--out']
+    // Repeated, it takes the place of a file that it extends, and of no other.
+    writeFileSync(updated, `${log.anchor}\n`)
+    for (let times = 0; times < 2; times++) {
+      expect(runCli(['trust', 'update', ...by, updated])).toContain('verified and updated')
+      expect(readFileSync(updated, 'utf8')).toBe(own)
+    }
+    const stranger = makeTwoOperatorLog()
+    const other = JSON.parse(own) as { logs: [{ keys: { from: number; to: number | null }[] }] }
+    const [old, next] = other.logs[0].keys
+    if (old === undefined || next === undefined) throw new Error('no rotation')
+    next.from -= 1
+    old.to = next.from - 1
+    for (const [name, text] of [
+      ['letter', 'Dear'],
+      ['stranger', `${stranger.anchor}\n`],
+      ['other-sizes', JSON.stringify(other)],
+    ] as const) {
+      writeFileSync(path(name), text)
+      const refused = trustwarden(['trust', 'update', ...by, path(name)])
+      expect([name, refused.code, refused.err]).toEqual([
+        name,
+        1,
+        expect.stringContaining('EEXIST'),
+      ])
+      expect(readFileSync(path(name), 'utf8')).toBe(text)
+    }
+    removeLog(stranger)
     for (const file of [before, overlapping]) expect(verify(file, updated).code).toBe(0)
     const rotations = path('rotations.json')
     writeFileSync(rotations, await (await fetch(`${service.url}/logs/agents/v1/rotations`)).text())
