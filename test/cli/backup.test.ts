@@ -10,6 +10,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -519,8 +520,14 @@ describe('recover', () => {
     const newer = copied(backup, 'newer')
     runCli(['backup', '--to', newer, '--data', log.data])
     const data = old('by-backup')
-    const ended = recover(data, newer)
+    const head = `${data}-elsewhere`
+    renameSync(`${data}.head`, head)
+    const ended = recover(data, newer, '--head', head)
+    renameSync(head, `${data}.head`)
     expect([ended.code, ended.out]).toEqual([0, expect.not.stringContaining('Disclosures of')])
+    expect(ended.out).toContain(
+      `\nNext: trustwarden audit --data ${data} --head ${head}, and a start\n`,
+    )
     const again = join(scratch.path, 'recovered-again')
     runCli(['backup', '--to', again, '--data', data])
     expect(filesOf(again)).toEqual(filesOf(newer))
