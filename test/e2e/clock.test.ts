@@ -16,11 +16,12 @@ const HOUR_MS = 3_600_000
 
 let log: LogDirectory
 let offsetMs: number
+let bootOffsetMs: number
 let service: Service | undefined
 let speaker: Speaker
 const clock: Clock = {
   nowMs: () => Date.now() + offsetMs,
-  bootMs: () => Math.round(performance.now()),
+  bootMs: () => Math.round(performance.now()) + bootOffsetMs,
 }
 
 const open = async (): Promise<Service> => {
@@ -56,6 +57,7 @@ const neverBack = (times: readonly number[]): void => {
 beforeEach(() => {
   log = makeLog()
   offsetMs = 0
+  bootOffsetMs = 0
   const { owner, operator, origin, trustDomain } = Speaker.of(log)
   const people = { owner: owner.signer, operator: operator.signer }
   speaker = new Speaker({ ...people, origin, trustDomain, nowMs: () => clock.nowMs() })
@@ -123,6 +125,34 @@ test('a clock that comes back by itself lets intake go on', async () => {
   const back = await submit(speaker.report(agent, null))
   expect(back.timeMs).toBeGreaterThan(clock.nowMs() + 5_000)
   neverBack(ledgerTimes(opened))
+})
+
+test('an entry that was dated ahead stops intake until its time has passed, and a restart then lets it go on', async () => {
+  offsetMs = HOUR_MS
+  const opened = await open()
+  const agent = await issue('clock/reader')
+  const other = await issue('clock/other')
+  offsetMs = 0
+  const stopped = async (): Promise<void> => {
+    await expect(submit(speaker.acceptClock())).rejects.toMatchObject({ code: 'iat_out_of_window' })
+    await expect(submit(speaker.report(agent, null))).rejects.toMatchObject({
+      code: 'clock_stopped',
+    })
+  }
+  await stopped()
+  // A revocation is taken, dated ahead as the service reckons.
+  const revoked = await submit(speaker.revoke(`inst:${other.principal}`))
+  expect(revoked.timeMs).toBeGreaterThan(clock.nowMs() + HOUR_MS / 2)
+  // Time goes on by an hour and more, for both clocks: the service itself does not learn that it was wrong.
+  offsetMs = HOUR_MS + 60_000
+  bootOffsetMs = HOUR_MS + 60_000
+  expect(clock.nowMs()).toBeGreaterThan(opened.log.head().timeMs)
+  await stopped()
+  await opened.close()
+  const reopened = await open()
+  const later = await issue('clock/later')
+  await submit(speaker.report(later, null))
+  neverBack(ledgerTimes(reopened))
 })
 
 test('at start a clock that is behind by over 5 s is refused by name, a little is waited for', async () => {

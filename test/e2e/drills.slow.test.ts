@@ -124,9 +124,12 @@ async function refusal(line = SERVE): Promise<string> {
   return expect.fail('it started')
 }
 
+/** The commands of a block, one over several lines as one. */
+const linesOf = (block = ''): readonly string[] => block.replaceAll(/\\\n\s*/g, '').split('\n')
+
 /** Types all lines of a block; a line that serves leaves a service running. */
 async function follow(block: string): Promise<void> {
-  for (const line of block.split('\n')) {
+  for (const line of linesOf(block)) {
     if (line.startsWith('trustwarden serve')) {
       await start(line)
       continue
@@ -191,9 +194,21 @@ beforeEach(async () => {
     BACKUP: at('backup'),
     MIRROR: at('mirror'),
     ANCHOR: at('anchor.txt'),
+    PASSPHRASE: at('passphrase'),
+    TRUSTWARDEN_PASSPHRASE_FILE: at('passphrase'),
     READER: at('reader.key'),
     OPERATOR: log.operator,
+    OWNER: log.owner,
+    ROTATION: at('rotation.json'),
+    LAST: at('last'),
+    NEW_DATA: at('new'),
+    NEW_HEAD: at('new-head'),
+    NEW_KEYS: at('new-keys'),
+    NEW_ANCHOR: at('new-anchor'),
+    NEW_ORIGIN: 'acme.example/logs/agents-2',
+    TRUST_DOMAIN: 'acme.example',
   }
+  writeFileSync(at('passphrase'), 'correct horse\n', { mode: 0o600 })
   const { url } = await start()
   expect(type('trustwarden keygen --out $READER --plain-key').code).toBe(0)
   expect(
@@ -218,6 +233,8 @@ test('the disk of the data is lost', async () => {
   running = undefined
   rmSync(log.data, { recursive: true })
   expectShown(await refusal(), shown[0])
+  // As who replaces a disk may have made it.
+  mkdirSync(log.data)
   await follow(typed[0] ?? '')
   await expectWhole()
 })
@@ -256,6 +273,8 @@ test('a snapshot of the data was restored', async () => {
   cpSync(log.data, join(log.root, 'snapshot'), { recursive: true })
   const { url } = await start()
   await say(url, 10)
+  copy('backup')
+  await say(url, 10)
   copy('mirror')
   await stop()
   rmSync(log.data, { recursive: true })
@@ -263,6 +282,9 @@ test('a snapshot of the data was restored', async () => {
   expectShown(await refusal(), shown[0])
   await follow(typed[0] ?? '')
   await expectWhole()
+  await stop()
+  // Of every second entry a disclosure, and those of before the backup are all there.
+  expect(type('trustwarden audit --data $DATA --head $HEAD --json').printed).toContain('"lost":5')
 })
 
 test('data and head record were restored together: nothing was registered since, and then something was', async () => {
@@ -271,6 +293,7 @@ test('data and head record were restored together: nothing was registered since,
   for (const path of [log.data, log.head]) cpSync(path, `${path}.snapshot`, { recursive: true })
   const { url } = await start()
   await say(url, 10)
+  copy('backup')
   copy('mirror')
   await stop()
   const goBack = (): void => {
@@ -294,11 +317,68 @@ test('data and head record were restored together: nothing was registered since,
   const [one] = await submitAll(forked.url, [load.speaker.report(load.agent, null)])
   expect(one !== undefined && isAcknowledged(one)).toBe(true)
   await stop()
-  const [recover = ''] = (typed[0] ?? '').split('\n')
-  expect(type(recover)).toMatchObject({
-    code: 1,
-    printed: expect.stringContaining('archive_forked'),
+  const [fromBackup = '', fromMirror = ''] = linesOf(typed[0])
+  for (const recover of [fromBackup, fromMirror])
+    expect(type(recover)).toMatchObject({
+      code: 1,
+      printed: expect.stringContaining('archive_forked'),
+    })
+  // Both heads are shown, and verify; a successor goes on where the mirror ends.
+  const [second = '', show = ''] = linesOf(typed[1])
+  expect(type(second).code).toBe(0)
+  const { origin } = load.speaker
+  expect(
+    type(show)
+      .printed.split('\n')
+      .filter((line) => line === origin),
+  ).toHaveLength(2)
+  environment['LAST'] = join(environment['MIRROR'] ?? '', 'checkpoint')
+  const [found = ''] = section('Acknowledged entries are lost for good').typed
+  const { code, printed } = type(found)
+  expect([code, printed]).toEqual([
+    0,
+    expect.stringContaining(`succeeds ${origin}, whose last known head`),
+  ])
+})
+
+test('somebody else may have the log key', async () => {
+  const { typed } = section('Somebody else may have the log key')
+  const [propose = '', restart = '', activate = '', update = ''] = typed
+  const before = readFileSync(environment['ANCHOR'] ?? '', 'utf8')
+  await follow(propose)
+  // Too early: nothing is written, and nothing is in the way later.
+  expect(type(update)).toMatchObject({
+    code: 0,
+    printed: expect.stringContaining('nothing was written'),
   })
+  expect(readFileSync(environment['ANCHOR'] ?? '', 'utf8')).toBe(before)
+  await stop()
+  await follow(restart)
+  expect(type(activate)).toMatchObject({ code: 0, printed: expect.stringContaining('effective') })
+  for (let times = 0; times < 2; times++) await follow(update)
+  expect(readFileSync(environment['ANCHOR'] ?? '', 'utf8')).toBe(
+    type('trustwarden trust show --data $DATA').printed,
+  )
+  copy('backup')
+})
+
+test('acknowledged entries are lost for good', async () => {
+  const { typed } = section('Acknowledged entries are lost for good')
+  const [found = '', serveNew = '', follows = ''] = typed
+  copy('mirror')
+  cpSync(join(environment['MIRROR'] ?? '', 'checkpoint'), environment['LAST'] ?? '')
+  await say(environment['URL'] ?? '', 3)
+  await stop()
+  rmSync(log.data, { recursive: true })
+  expect(type(found)).toMatchObject({
+    code: 0,
+    printed: expect.stringMatching(/LOST: entries \d+ to \d+, 3 in all/),
+  })
+  await follow(serveNew)
+  await follow(follows)
+  expect(readFileSync(environment['ANCHOR'] ?? '', 'utf8')).toBe(
+    readFileSync(environment['NEW_ANCHOR'] ?? '', 'utf8'),
+  )
 })
 
 test('the certificate is wrong, while it runs and at a start', async () => {
