@@ -187,24 +187,21 @@ describe('the network', () => {
 
   test('no answer: the message names host, path and reason, and neither query nor user', async () => {
     const secret = '?q=hidden'
-    const messageAt = async (base: string, path: string): Promise<string> => {
+    const messageAt = async (base: string, path: string, timeoutMs = 60_000): Promise<string> => {
       const at = new URL(path + secret, base)
       at.username = at.password = 'hidden'
-      const transport = new Transport({ attempts: 2, backoffMs: 1, timeoutMs: 300 })
+      const transport = new Transport({ attempts: 2, backoffMs: 1, timeoutMs })
       const asked = transport.request({ method: 'GET', url: at, bytesMax: 1000 })
       const error = await asked.catch((thrown: unknown) => thrown)
       if (!(error instanceof TrustWardenError)) throw new Error('no TrustWardenError')
       expect(error.code).toBe('service_unreachable')
       return error.message
     }
-    proxy.script = ({ path }) => {
-      if (path.startsWith('/hang')) return 'hang'
-      return 'drop'
-    }
+    proxy.script = ({ path }) => (path.startsWith('/hang') ? 'hang' : 'drop')
     const { host } = new URL(url)
     const said = (path: string, reason: string) =>
       `GET ${host}${path}: no answer in 2 attempts (${reason})`
-    expect(await messageAt(url, '/hang')).toBe(said('/hang', 'none within 300 ms'))
+    expect(await messageAt(url, '/hang', 300)).toBe(said('/hang', 'none within 300 ms'))
     expect(await messageAt(url, '/drop')).toBe(said('/drop', 'ECONNRESET'))
     // Nobody listens on the port of a server that was closed; by a name several addresses are tried.
     const closed = createServer()
