@@ -17,6 +17,8 @@ const ADVICE: Readonly<Record<string, string>> = {
   store_moved:
     'what was acknowledged before lies where the directory was moved to: put it back, then start. If it was removed: restore, ' +
     'then "trustwarden recover"',
+  store_open_failed:
+    'if no space is left make room, and start again: nothing is lost. If a file is missing or damaged keep the directory and restore',
   journals_not_kept:
     'if the disk is full, free at least so many bytes there, then start again; nothing in the database may go but kept-* ' +
     'directories that a start has named and that you looked into',

@@ -301,9 +301,8 @@ async function openLevel(
     if (isLocked(cause)) {
       throw new StoreError(lockedCode, `another process has ${directory} open`, { cause })
     }
-    throw new StoreError('store_open_failed', `the database in ${directory} does not open`, {
-      cause,
-    })
+    const why = `the database in ${directory} does not open: ${firstCauseOf(cause)}`
+    throw new StoreError('store_open_failed', why, { cause })
   }
 }
 
@@ -326,6 +325,13 @@ async function closeLevel(db: LevelDatabase, path: string): Promise<void> {
 
 function hasDatabase(directory: string): boolean {
   return existsSync(join(directory, 'CURRENT'))
+}
+
+/** LevelDB's own words, below those of the packages around it: of a full disk it says which file, and that. */
+function firstCauseOf(error: unknown): string {
+  let first = error
+  while (first instanceof Error && first.cause !== undefined) first = first.cause
+  return first instanceof Error ? first.message : String(first)
 }
 
 function isLocked(error: unknown): boolean {

@@ -5,7 +5,15 @@
  * killing the process would not show it, since the page cache outlives it.
  */
 import { execFile } from 'node:child_process'
-import { cpSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync } from 'node:fs'
+import {
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Level } from 'level'
@@ -31,6 +39,18 @@ describe('LevelStore on disk', () => {
     const store = await LevelStore.create(path)
     await store.close()
     await expect(LevelStore.create(path)).rejects.toMatchObject({ code: 'store_exists' })
+  })
+
+  test('a database that does not open says what LevelDB says of it', async () => {
+    const path = newPath()
+    await (await LevelStore.create(path)).close()
+    writeFileSync(join(path, 'CURRENT'), 'MANIFEST-000099\n')
+    await expect(LevelStore.open(path)).rejects.toMatchObject({
+      code: 'store_open_failed',
+      message: expect.stringMatching(
+        /^the database in .* does not open: .*MANIFEST-000099: No such file or directory$/,
+      ),
+    })
   })
 
   test('a second opener is refused by name', async () => {
