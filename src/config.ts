@@ -183,6 +183,23 @@ const DRAIN_DELAY_MAX_S = 300
 
 const LOG_LEVELS = ['silent', 'error', 'warn', 'info', 'debug'] as const
 
+/** Settings of which one takes the place of the other. */
+const RIVALS: Partial<Record<keyof Config, keyof Config>> = {
+  passphraseFile: 'passphraseFd',
+  passphraseFd: 'passphraseFile',
+}
+
+/** What the environment says of a setting: nothing where a flag says what takes its place, for flags stand over variables. */
+function fromEnvironment(
+  name: keyof Config,
+  flags: Readonly<Record<string, string | undefined>>,
+  environment: Readonly<Record<string, string | undefined>>,
+): string | undefined {
+  const rival = RIVALS[name]
+  const isOverruled = rival !== undefined && flags[SETTINGS[rival].flag] !== undefined
+  return isOverruled ? undefined : environment[SETTINGS[name].env]
+}
+
 function collect(
   flags: Readonly<Record<string, string | undefined>>,
   environment: Readonly<Record<string, string | undefined>>,
@@ -192,7 +209,8 @@ function collect(
   const known = new Set<string>()
   for (const [name, setting] of Object.entries(SETTINGS) as [keyof Config, Setting][]) {
     known.add(setting.env)
-    const value = flags[setting.flag] ?? environment[setting.env] ?? setting.default
+    const value =
+      flags[setting.flag] ?? fromEnvironment(name, flags, environment) ?? setting.default
     if (value === '') problems.push(`${setting.flag} is empty: leave it out, or give it a value`)
     if (value !== undefined) raw[name] = value
   }
@@ -379,13 +397,13 @@ export function effectiveSettings(
   environment: Readonly<Record<string, string | undefined>> = process.env,
 ): readonly EffectiveSetting[] {
   const data = flags[SETTINGS.data.flag] ?? environment[SETTINGS.data.env]
-  return Object.values(SETTINGS).map((setting) => {
+  return (Object.entries(SETTINGS) as [keyof Config, Setting][]).map(([name, setting]) => {
     const { flag, env } = setting
     const isBeside = setting === SETTINGS.head || setting === SETTINGS.keys
     const beside = isBeside && data !== undefined ? `${withoutSlashes(data)}.${flag}` : undefined
     const [value, source] = [
       [flags[flag], `--${flag}`],
-      [environment[env], env],
+      [fromEnvironment(name, flags, environment), env],
       [setting.default ?? beside, 'default'],
     ].find(([given]) => given !== undefined) ?? [undefined, undefined]
     return value === undefined || source === undefined ? { flag } : { flag, value, source }

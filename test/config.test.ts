@@ -3,7 +3,14 @@
  * flags and environments.
  */
 import { describe, expect, test } from 'vitest'
-import { clientHost, ConfigError, isLoopback, readConfig, SETTINGS } from '../src/config.ts'
+import {
+  clientHost,
+  ConfigError,
+  effectiveSettings,
+  isLoopback,
+  readConfig,
+  SETTINGS,
+} from '../src/config.ts'
 
 function problemsOf(
   flags: Readonly<Record<string, string>>,
@@ -48,6 +55,26 @@ describe('settings', () => {
       'info',
     ])
   })
+
+  test.each([
+    ['passphrase-fd', '5', 'TRUSTWARDEN_PASSPHRASE_FILE', '/p', { passphraseFd: 5 }],
+    ['passphrase-file', '/p', 'TRUSTWARDEN_PASSPHRASE_FD', '5', { passphraseFile: '/p' }],
+  ])(
+    'a flag --%s stands over the variable of what it takes the place of',
+    (flag, value, env, other, taken) => {
+      const [flags, variables] = [{ data: '/d', [flag]: value }, { [env]: other }]
+      const { passphraseFile, passphraseFd } = readConfig(flags, variables)
+      expect({ passphraseFile, passphraseFd }).toEqual({
+        passphraseFile: undefined,
+        passphraseFd: undefined,
+        ...taken,
+      })
+      const shown = effectiveSettings(flags, variables).filter(
+        (setting) => setting.flag.startsWith('passphrase') && setting.value !== undefined,
+      )
+      expect(shown).toEqual([{ flag, value, source: `--${flag}` }])
+    },
+  )
 
   test('each is taken from its flag and from its variable', () => {
     const values: Readonly<Record<string, string>> = {
