@@ -31,7 +31,7 @@ export function serviceSource(url: string, get: Get): LogSource {
       const path = `/v1/erasures?from=${from}`
       const bytes = await there(url, get, path, BYTES_MAX.erased)
       try {
-        const { entries } = jsonObject(parseJson(bytes), 'erasures')
+        const { entries } = jsonObject(parseJson(bytes, { maxBytes: BYTES_MAX.erased }), 'erasures')
         return jsonArray(entries, 'entries').map((index) => jsonInteger(index, 'index'))
       } catch (cause) {
         if (!(cause instanceof ProofError)) throw cause

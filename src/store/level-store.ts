@@ -161,6 +161,8 @@ export class LevelStore implements Store {
   async #write(ops: readonly Op[]): Promise<void> {
     this.checkUsable()
     if (ops.length === 0) return
+    // LevelDB makes and removes files by path: in a directory that another one has taken the place of they are not its own.
+    this.#checkPlace()
     try {
       const batch = this.#db.batch()
       for (const op of ops) {
@@ -177,19 +179,12 @@ export class LevelStore implements Store {
     }
     // What was written is in LevelDB's open files, wherever those are now. The next start looks at the path: what is not
     // found there must not be answered.
-    if (!this.#isInPlace()) {
-      const cause = new StoreError(
-        'store_moved',
-        `${this.directory} is not the database that was opened: it was moved, replaced or removed`,
-      )
-      this.#failed = true
-      this.#failure = cause
-      throw cause
-    }
+    this.#checkPlace()
   }
 
   async compact(range: KeyRange): Promise<void> {
     this.checkUsable()
+    this.#checkPlace()
     try {
       await compactLevel(this.#db, range)
     } catch (cause) {
@@ -224,7 +219,16 @@ export class LevelStore implements Store {
     // Which part of the write reached the disk is unknown. The next start decides, by journal and batch records.
     this.#failed = true
     this.#failure = cause
-    return new StoreError('store_failed', what, { cause })
+    // Whatever failed: of a directory that is gone LevelDB says that a file is missing.
+    if (this.#isInPlace()) return new StoreError('store_failed', what, { cause })
+    const why = `${this.directory} is not the database that was opened: it was moved, replaced or removed`
+    return new StoreError('store_moved', why, { cause })
+  }
+
+  /** @throws {StoreError} `store_moved` */
+  #checkPlace(): void {
+    if (!this.#isInPlace())
+      throw this.#fail('it is not there', new Error('another lock file, or none'))
   }
 }
 

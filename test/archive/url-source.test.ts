@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { ArchiveError } from '../../src/archive/errors.ts'
-import { openGet } from '../../src/archive/url-source.ts'
+import { openGet, serviceSource } from '../../src/archive/url-source.ts'
 
 const BYTES_MAX = 1000
 
@@ -55,6 +55,13 @@ test('what is there is read as it is, and nothing else is asked for', async () =
     'note',
     1,
   ])
+})
+
+test('a list of more erased entries than a MiB holds is read whole', async () => {
+  const entries = Array.from({ length: 150_000 }, (_, at) => 1_000_000 + at)
+  const bytes = Buffer.from(JSON.stringify({ entries }))
+  const source = serviceSource(base, () => Promise.resolve(bytes))
+  expect(await source.erasedSince(0)).toEqual(entries)
 })
 
 test('a redirect is said at once, with the address', async () => {

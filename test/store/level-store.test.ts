@@ -123,6 +123,50 @@ describe('LevelStore on disk', () => {
       await store.close()
     })
 
+    test('moved while it is written', async () => {
+      const path = newPath()
+      const probe = new Level(newPath())
+      await probe.open()
+      const chained = probe.batch()
+      type Writes = { write: (options: unknown) => Promise<void> }
+      const prototype = Object.getPrototypeOf(Object.getPrototypeOf(chained)) as Writes
+      const store = await LevelStore.create(path)
+      const original = prototype.write
+      const write = vi.spyOn(prototype, 'write').mockImplementation(async function (
+        this: unknown,
+        options: unknown,
+      ) {
+        await original.call(this, options)
+        renameSync(path, `${path}.old`)
+      })
+      await expect(store.write([op])).rejects.toMatchObject({ code: 'store_moved' })
+      write.mockRestore()
+      await chained.close()
+      await probe.close()
+      await store.close()
+    })
+
+    test('moved before it is compacted, or read where a file has to be opened', async () => {
+      for (const use of [
+        (store: LevelStore) => store.compact({ gte: Uint8Array.of(0), lt: Uint8Array.of(9) }),
+        async (store: LevelStore) => {
+          for (let key = 0; key < 8; key++) store.get(Uint8Array.of(key))
+        },
+      ]) {
+        const path = newPath()
+        const before = await LevelStore.create(path, { writeBufferBytes: 64 * 1024 })
+        for (let key = 0; key < 8; key++)
+          await before.write([
+            { type: 'put', key: Uint8Array.of(key), value: new Uint8Array(40_000) },
+          ])
+        await before.close()
+        const store = await LevelStore.open(path)
+        renameSync(path, `${path}.old`)
+        await expect(use(store)).rejects.toMatchObject({ code: 'store_moved' })
+        await store.close()
+      }
+    })
+
     test('a link leads elsewhere', async () => {
       const [path, link, other] = [newPath(), newPath(), newPath()]
       await (await LevelStore.create(path)).close()
