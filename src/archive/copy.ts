@@ -18,6 +18,7 @@ import {
   parseEntryStatement,
   type Trust,
   utf8Decode,
+  TILE_WIDTH,
 } from '@trustwarden/proofs'
 import { nativePrimitives } from '../crypto.ts'
 import { LedgerError } from '../ledger/errors.ts'
@@ -32,8 +33,7 @@ import { ArchiveError, checkArchive } from './errors.ts'
 import { type OpenedHead, type ProvenLeaves, proveLeaves } from './leaves.ts'
 import { BYTES_MAX, bundleCount, type LogSource, widthAt } from './source.ts'
 
-const BUNDLE = 256
-const TILE_BYTES = 32 * BUNDLE
+const TILE_BYTES = 32 * TILE_WIDTH
 /** First byte of a pinned attachment's key in the list of a batch record. */
 const PINNED_SPACE = 0x70
 /** What a directory of ours may hold at its top. */
@@ -143,7 +143,7 @@ class Copy {
     this.#options = options
     this.#head = head
     this.#before = before
-    this.#first = Math.floor((before?.size ?? 0) / BUNDLE)
+    this.#first = Math.floor((before?.size ?? 0) / TILE_WIDTH)
   }
 
   async run(): Promise<void> {
@@ -166,7 +166,7 @@ class Copy {
 
   async #copyBundles(leaves: ProvenLeaves, count: number): Promise<void> {
     const { directory, onProgress } = this.#options
-    let edge = directory.edge(this.#first * BUNDLE)
+    let edge = directory.edge(this.#first * TILE_WIDTH)
     for (let index = this.#first; index < count; index++) {
       edge = await this.#copyBundle(leaves, index, edge)
       onProgress?.(index - this.#first + 1, count - this.#first, 'bundles')
@@ -248,7 +248,7 @@ class Copy {
     const before = this.#before?.size ?? 0
     const erased = await source.erasedSince(before)
     const old = (index: number): boolean => index < this.#first || this.#kept.has(index)
-    const bundles = new Set(erased.map((index) => Math.floor(index / BUNDLE)).filter(old))
+    const bundles = new Set(erased.map((index) => Math.floor(index / TILE_WIDTH)).filter(old))
     for (const index of bundles) {
       const bytes = await source.supplement(index, size)
       this.#open(bytes, index)
@@ -273,20 +273,20 @@ class Copy {
   async #leafTile(index: number, width: number): Promise<Uint8Array> {
     const { source, directory } = this.#options
     const name = formatTilePath({ level: 0, index, width })
-    const own = width === BUNDLE ? await directory.read(name, BYTES_MAX.tile) : undefined
+    const own = width === TILE_WIDTH ? await directory.read(name, BYTES_MAX.tile) : undefined
     return own ?? source.leafTile(index, width)
   }
 
   async #bundle(index: number, width: number): Promise<Uint8Array> {
     const { source, directory } = this.#options
     const name = formatTilePath({ level: 'entries', index, width })
-    const own = width === BUNDLE ? await directory.read(name, BYTES_MAX.bundle) : undefined
+    const own = width === TILE_WIDTH ? await directory.read(name, BYTES_MAX.bundle) : undefined
     if (own !== undefined) this.#kept.add(index)
     return own ?? source.bundle(index, width)
   }
 
   #writeTile({ level, index, bytes }: FullTile): Promise<void> {
-    return this.#write(formatTilePath({ level, index, width: BUNDLE }), bytes)
+    return this.#write(formatTilePath({ level, index, width: TILE_WIDTH }), bytes)
   }
 
   async #writePartialTiles(edge: Edge): Promise<void> {
@@ -303,9 +303,13 @@ class Copy {
 /** The partial hash tiles of a tree of `size`, of every level. */
 function partialTiles(size: number): readonly { level: number; index: number; width: number }[] {
   const tiles: { level: number; index: number; width: number }[] = []
-  for (let level = 0, hashes = size; hashes > 0; level++, hashes = Math.floor(hashes / BUNDLE)) {
-    const width = hashes % BUNDLE
-    if (width > 0) tiles.push({ level, index: Math.floor(hashes / BUNDLE), width })
+  for (
+    let level = 0, hashes = size;
+    hashes > 0;
+    level++, hashes = Math.floor(hashes / TILE_WIDTH)
+  ) {
+    const width = hashes % TILE_WIDTH
+    if (width > 0) tiles.push({ level, index: Math.floor(hashes / TILE_WIDTH), width })
   }
   return tiles
 }
@@ -313,9 +317,9 @@ function partialTiles(size: number): readonly { level: number; index: number; wi
 /** Files that only a head of `size` needs. */
 function partialPaths(size: number, kind: 'backup' | 'mirror'): string[] {
   const names = partialTiles(size).map((tile) => formatTilePath(tile))
-  const width = size % BUNDLE
+  const width = size % TILE_WIDTH
   if (width === 0) return names
-  const index = Math.floor(size / BUNDLE)
+  const index = Math.floor(size / TILE_WIDTH)
   names.push(formatTilePath({ level: 'entries', index, width }))
   if (kind === 'backup') names.push(supplementPath(index, width))
   return names

@@ -2,7 +2,7 @@
  * @module Brings disclosures back that are marked as lost (store/lost.ts), from a source that has them: each is held to the
  * digest in the leaf of an entry that the database holds already, so that nothing else of the source is believed.
  */
-import { equalBytes } from '@trustwarden/proofs'
+import { equalBytes, TILE_WIDTH } from '@trustwarden/proofs'
 import { expectedDisclosures } from '../ledger/disclosures.ts'
 import { erasedBy } from '../ledger/erasures.ts'
 import { CommittedView } from '../ledger/state.ts'
@@ -12,8 +12,6 @@ import { isLost, settleLost } from '../store/lost.ts'
 import type { Op } from '../store/store.ts'
 import { checkArchive } from './errors.ts'
 import { inSource, type LogSource } from './source.ts'
-
-const BUNDLE = 256
 
 /** Entries whose disclosures are lost, in order; marks of those that an erasure ordered gone are taken off. */
 export async function lostEntries(database: Database): Promise<readonly number[]> {
@@ -51,7 +49,7 @@ export async function fillLost(
 function byBundle(indexes: readonly number[]): ReadonlyMap<number, readonly number[]> {
   const bundles = new Map<number, number[]>()
   for (const index of indexes) {
-    const number = Math.floor(index / BUNDLE)
+    const number = Math.floor(index / TILE_WIDTH)
     const own = bundles.get(number)
     if (own === undefined) bundles.set(number, [index])
     else own.push(index)

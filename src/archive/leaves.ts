@@ -2,14 +2,19 @@
  * @module The leaf hashes of a source, proven before anything is made of them: hashed up to the root of a signed head, and
  * remembered by one digest for each tile, so that entries read afterwards are held to leaves that are the log's.
  */
-import { compareBytes, decodeBundle, equalBytes, leafHash, ProofError } from '@trustwarden/proofs'
+import {
+  compareBytes,
+  decodeBundle,
+  equalBytes,
+  leafHash,
+  ProofError,
+  TILE_WIDTH,
+} from '@trustwarden/proofs'
 import type { Hash } from '@trustwarden/proofs'
 import { nativePrimitives } from '../crypto.ts'
 import type { Edge } from '../merkle/grow.ts'
 import { ArchiveError, checkArchive } from './errors.ts'
 import { bundleCount, type LogSource, widthAt } from './source.ts'
-
-const BUNDLE = 256
 
 /** Size and root of a signed head that was opened. */
 export interface OpenedHead {
@@ -46,22 +51,22 @@ export interface ProveOptions {
  */
 export async function proveLeaves(options: ProveOptions): Promise<ProvenLeaves> {
   const { source, from, head, rootAt: wanted, onProgress } = options
-  const first = Math.floor(from.size / BUNDLE)
+  const first = Math.floor(from.size / TILE_WIDTH)
   const digests: Uint8Array[] = []
   let edge = from
   let rootAt = wanted === from.size ? from.root() : undefined
   for (let index = first; index < bundleCount(head.size); index++) {
     const hashes = await readTile(source, index, widthAt(index, head.size))
     digests.push(digestOf(hashes))
-    const known = edge.size - index * BUNDLE
+    const known = edge.size - index * TILE_WIDTH
     const isSame = known === 0 || equalBytes(edge.partialTile(0), concat(hashes.slice(0, known)))
     checkArchive(isSame, 'archive_forked', `${source.name}: leaf tile ${index} is of another tree`)
-    const cut = wanted === undefined ? 0 : wanted - index * BUNDLE
+    const cut = wanted === undefined ? 0 : wanted - index * TILE_WIDTH
     if (cut > known && cut <= hashes.length) {
       edge = edge.append(hashes.slice(known, cut)).edge
       rootAt = edge.root()
     }
-    edge = edge.append(hashes.slice(edge.size - index * BUNDLE)).edge
+    edge = edge.append(hashes.slice(edge.size - index * TILE_WIDTH)).edge
     onProgress?.(edge.size, head.size)
   }
   const isHead = edge.size === head.size && compareBytes(edge.root(), head.root) === 0

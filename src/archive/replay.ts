@@ -7,7 +7,7 @@
  * signature held. From a backup the batches are those of the log, record by record. A mirror has no records: entries of
  * one ledger time become a batch, and only the last has a head, the mirror's (`isHeadless`).
  */
-import { readCommitments, toHex } from '@trustwarden/proofs'
+import { readCommitments, TILE_WIDTH, toHex } from '@trustwarden/proofs'
 import type { Hash } from '@trustwarden/proofs'
 import { nativePrimitives } from '../crypto.ts'
 import { Difference } from '../ledger/audit-difference.ts'
@@ -34,7 +34,6 @@ import type { OpenedHead, ProvenLeaves } from './leaves.ts'
 import { lostEntries } from './fill.ts'
 import { bundleCount, inSource, type LogSource } from './source.ts'
 
-const BUNDLE = 256
 /** Entries of one batch where the source does not say which were one. */
 const BATCH_ENTRIES_MAX = 1024
 const NO_HEAD = new Uint8Array(0)
@@ -134,8 +133,8 @@ class Replayer {
     const { source, leaves, head, database } = this.#options
     const start = database.size
     let waiting: Read[] = []
-    for (let number = Math.floor(start / BUNDLE); number < bundleCount(head.size); number++) {
-      const first = number * BUNDLE
+    for (let number = Math.floor(start / TILE_WIDTH); number < bundleCount(head.size); number++) {
+      const first = number * TILE_WIDTH
       const entries = await leaves.entries(number)
       const records = await this.#openSupplement(number)
       let at = Math.max(0, start - first)

@@ -90,7 +90,7 @@ export const recover: Command = {
       if (call.has('json')) {
         const { lost, cleanErasures: _, root, ...counts } = report
         io.out(`${JSON.stringify({ data, ...counts, root: toBase64(root), lost })}\n`)
-      } else io.out(describeRecovery(report, { data, head }, source))
+      } else io.out(describeRecovery(report, { data, head }, call.optional('accept-head'), source))
       return 0
     } finally {
       progress.end()
@@ -141,15 +141,15 @@ function nextStep(
       'the latest checkpoint that somebody else holds, and if they are above this size, recover from a mirror up to there.\n' +
       `Only if nothing was acknowledged after this backup:\n  ${accept}\n`
     )
-  if (recorded.size > size) return missing(recorded.size, size, at)
+  if (recorded.size > size)
+    return missing(`The head record says ${recorded.size}`, recorded.size - size, at)
   if (recorded.size === size) return 'It ends where the head record ends: a start takes it.\n'
   return `The head record at ${head} says ${recorded.size} and is older than the backup. Put its newest copy back, or:\n  ${accept}\n`
 }
 
-function missing(recordedSize: number, size: number, at: string): string {
-  const count = recordedSize - size
+function missing(said: string, count: number, at: string): string {
   return (
-    `The head record says ${recordedSize}: ${count} acknowledged ${count === 1 ? 'entry is' : 'entries are'} missing, and a start is ` +
+    `${said}: ${count} acknowledged ${count === 1 ? 'entry is' : 'entries are'} missing, and a start is ` +
     `refused until ${count === 1 ? 'it is' : 'they are'} there:\n  trustwarden recover ${at} --from MIRROR\n`
   )
 }
@@ -157,11 +157,14 @@ function missing(recordedSize: number, size: number, at: string): string {
 function describeRecovery(
   report: RecoverReport,
   paths: { readonly data: string; readonly head: string },
-  { name }: LogSource,
+  acceptHead: string | undefined,
+  { name, isWhole }: LogSource,
 ): string {
   const { before, size, sourceSize, recordedSize, signatures, filled } = report
   const beyond = size > recordedSize ? `, beyond the recorded ${recordedSize}` : ''
-  const at = placeFlags(paths)
+  const place = placeFlags(paths)
+  const at = acceptHead === undefined ? place : `${place} --accept-head ${acceptHead}`
+  const recorded = acceptHead === undefined ? 'The head record' : 'The accepted head'
   const fetched =
     size > before
       ? `entries ${before} to ${size - 1} are there again, from ${name}, up to its signed head${beyond}; ` +
@@ -175,8 +178,11 @@ function describeRecovery(
       ? ''
       : `A backup that has them brings them, now or later:\n  trustwarden recover ${at} --from BACKUP\n`) +
     (recordedSize > size
-      ? missing(recordedSize, size, at)
-      : `Next: trustwarden audit ${at}, and a start\n`)
+      ? missing(`${recorded} says ${recordedSize}`, recordedSize - size, at)
+      : // Beyond what was recorded nothing here says where the log ended.
+        (isWhole && size > recordedSize
+          ? `A mirror may have more, and a start would then sign a second history. First:\n  trustwarden recover ${at} --from MIRROR\n`
+          : '') + `Next: trustwarden audit ${place}, and a start\n`)
   )
 }
 

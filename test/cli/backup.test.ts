@@ -626,6 +626,30 @@ describe('recover', () => {
     expect(await running.stop()).toBe(0)
   })
 
+  test('says what to do next where no head record is, and before a start where a mirror may have more', () => {
+    const headOf = (path: string): string => {
+      const [, entries, root] = readFileSync(join(path, 'checkpoint'), 'utf8').split('\n')
+      return `${entries}:${root}`
+    }
+    const { data } = restore(early, 'no record')
+    rmSync(`${data}.head`, { recursive: true })
+    const last = `--accept-head ${headOf(mirror)}`
+    const short = recover(data, backup, ...last.split(' '))
+    const fetch = (accept: string): string =>
+      `\n  trustwarden recover --data ${data} ${accept} --from MIRROR\n`
+    expect([short.code, short.out]).toEqual([0, expect.stringContaining(fetch(last))])
+    expect(short.out).toContain(`The accepted head says ${size}: 120 acknowledged`)
+    const first = `--accept-head ${headOf(early)}`
+    const newest = join(scratch.path, 'newest')
+    runCli(['backup', '--to', newest, '--data', log.data])
+    const beyond = recover(data, newest, ...first.split(' '))
+    expect([beyond.code, beyond.out]).toEqual([
+      0,
+      expect.stringMatching(/may have more.*First:.*--from MIRROR\nNext: .* and a start\n$/s),
+    ])
+    expect(beyond.out).toContain(fetch(first))
+  })
+
   test.each<readonly [string, RegExp, (path: string) => void]>([
     ['a changed entry', /archive_corrupt/, (path) => flipLast(join(path, 'tile/entries'))],
     ['a changed leaf', /archive_forked/, (path) => flipLast(join(path, 'tile/0'))],
