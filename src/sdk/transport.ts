@@ -40,6 +40,12 @@ export interface HttpAnswer {
   readonly bytes: Uint8Array
 }
 
+/** An answer, and when the service asks to be asked again: its `Retry-After`. */
+interface Attempt {
+  readonly answer: HttpAnswer
+  readonly after: string | null
+}
+
 /** Statuses that say "not now". */
 const RETRIED: ReadonlySet<number> = new Set([429, 500, 502, 503, 504])
 
@@ -120,12 +126,9 @@ function certificateRefusal(cause: unknown): string | undefined {
   return CERTIFICATE_CODES.test(code) ? code : undefined
 }
 
-/** Why an attempt failed: the time that it had, the system's or Node's code, or words of this module. */
-function reasonOf(cause: unknown, timeoutMs: number): string {
-  const code = codeOf(cause)
-  // The signal that ends an attempt is this module's: the caller's was looked at before.
-  if (code === 'ABORT_ERR') return `none within ${timeoutMs} ms`
-  return code ?? (cause instanceof Error ? cause.message : 'unknown')
+/** Why an attempt failed: the system's or Node's code, or words of this module. */
+function reasonOf(cause: unknown): string {
+  return codeOf(cause) ?? (cause instanceof Error ? cause.message : 'unknown')
 }
 
 /** Sends a request; resolves when the head of the answer is there. */
@@ -143,6 +146,28 @@ function send(
     request.on('error', reject)
     request.end(body)
   })
+}
+
+/** What another attempt would change nothing about; undefined for what is worth one. */
+function finalError({ url, signal }: HttpRequest, cause: unknown): TrustWardenError | undefined {
+  if (cause instanceof TrustWardenError) return isRetried(cause.status ?? 0) ? undefined : cause
+  const refused = certificateRefusal(cause)
+  if (refused !== undefined) {
+    const why = `${url.host} shows a certificate that is not trusted (${refused})`
+    return new TrustWardenError('certificate_untrusted', why, { cause })
+  }
+  return signal?.aborted ? new TrustWardenError('aborted', 'aborted', { cause }) : undefined
+}
+
+/** What the last attempt failed with. */
+function lastError(
+  { method, url: { host, pathname } }: HttpRequest,
+  cause: unknown,
+  attempts: number,
+): TrustWardenError {
+  if (cause instanceof TrustWardenError) return cause
+  const why = `${method} ${host}${pathname}: no answer in ${attempts} attempts (${reasonOf(cause)})`
+  return new TrustWardenError('service_unreachable', why, { cause })
 }
 
 /** Makes requests. It holds no state but its settings. */
@@ -184,19 +209,9 @@ export class Transport {
         if (isLast || !isRetried(answer.status)) return answer
         retryAfter = after
       } catch (cause) {
-        if (cause instanceof TrustWardenError) throw cause
-        const refused = certificateRefusal(cause)
-        if (refused !== undefined) {
-          const why = `${request.url.host} shows a certificate that is not trusted (${refused})`
-          throw new TrustWardenError('certificate_untrusted', why, { cause })
-        }
-        if (request.signal?.aborted) throw new TrustWardenError('aborted', 'aborted', { cause })
-        if (isLast) {
-          const { host, pathname } = request.url
-          const reason = reasonOf(cause, this.#timeoutMs)
-          const why = `${request.method} ${host}${pathname}: no answer in ${attempt} attempts (${reason})`
-          throw new TrustWardenError('service_unreachable', why, { cause })
-        }
+        const error = finalError(request, cause)
+        if (error !== undefined) throw error
+        if (isLast) throw lastError(request, cause, attempt)
       }
       await this.pause(attempt, retryAfter, request.signal)
     }
@@ -225,11 +240,19 @@ export class Transport {
     })
   }
 
-  async #once(
-    request: HttpRequest,
-  ): Promise<{ readonly answer: HttpAnswer; readonly after: string | null }> {
-    const { body, authorization, bytesMax, signal } = request
+  /** One attempt, which says so itself when its time ends: a body that is cut by that looks like a broken connection. */
+  async #once(request: HttpRequest): Promise<Attempt> {
     const timeout = AbortSignal.timeout(this.#timeoutMs)
+    try {
+      return await this.#attempt(request, timeout)
+    } catch (cause) {
+      if (!timeout.aborted || cause instanceof TrustWardenError) throw cause
+      throw new Error(`none within ${this.#timeoutMs} ms`, { cause })
+    }
+  }
+
+  async #attempt(request: HttpRequest, timeout: AbortSignal): Promise<Attempt> {
+    const { body, authorization, bytesMax, signal } = request
     const headers = {
       accept: 'application/json',
       'accept-encoding': 'identity',

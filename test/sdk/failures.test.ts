@@ -3,7 +3,6 @@
  * code, and never turns it into an allow. Method: the real service behind a proxy that drops, delays, swaps and
  * forges answers, also with the log's own key.
  */
-import { createServer, type AddressInfo } from 'node:net'
 import type { JsonObject, JsonValue } from '@trustwarden/proofs'
 import {
   decodeBundle,
@@ -34,7 +33,6 @@ import {
   TrustWarden,
   TrustWardenError,
 } from '../../src/sdk/index.ts'
-import { Transport } from '../../src/sdk/transport.ts'
 import { otherSignature } from '../support/statement-signer.ts'
 import { makeLog, removeLog, type RunningService, startService } from '../support/service.ts'
 import {
@@ -183,35 +181,6 @@ describe('the network', () => {
     proxy.script = (seen, forward) => (seen.path === EVALUATION ? 'hang' : forward())
     expect(await codeOf(quick.authorize(REQUEST))).toBe('service_unreachable')
     expect(proxy.bodies(EVALUATION)).toHaveLength(2)
-  })
-
-  test('no answer: the message names host, path and reason, and neither query nor user', async () => {
-    const secret = '?q=hidden'
-    const messageAt = async (base: string, path: string, timeoutMs = 60_000): Promise<string> => {
-      const at = new URL(path + secret, base)
-      at.username = at.password = 'hidden'
-      const transport = new Transport({ attempts: 2, backoffMs: 1, timeoutMs })
-      const asked = transport.request({ method: 'GET', url: at, bytesMax: 1000 })
-      const error = await asked.catch((thrown: unknown) => thrown)
-      if (!(error instanceof TrustWardenError)) throw new Error('no TrustWardenError')
-      expect(error.code).toBe('service_unreachable')
-      return error.message
-    }
-    proxy.script = ({ path }) => (path.startsWith('/hang') ? 'hang' : 'drop')
-    const { host } = new URL(url)
-    const said = (path: string, reason: string) =>
-      `GET ${host}${path}: no answer in 2 attempts (${reason})`
-    expect(await messageAt(url, '/hang', 300)).toBe(said('/hang', 'none within 300 ms'))
-    expect(await messageAt(url, '/drop')).toBe(said('/drop', 'ECONNRESET'))
-    // Nobody listens on the port of a server that was closed; by a name several addresses are tried.
-    const closed = createServer()
-    await new Promise<void>((resolve) => closed.listen(0, '127.0.0.1', resolve))
-    const { port } = closed.address() as AddressInfo
-    await new Promise((resolve) => closed.close(resolve))
-    for (const name of ['127.0.0.1', 'localhost'])
-      expect(await messageAt(`http://${name}:${port}`, '/logs/main/checkpoint')).toBe(
-        `GET ${name}:${port}/logs/main/checkpoint: no answer in 2 attempts (ECONNREFUSED)`,
-      )
   })
 
   test('a redirect is not followed, nor asked for again: status and address are said, cut and harmless', async () => {
