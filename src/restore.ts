@@ -357,8 +357,8 @@ export interface RecoverReport extends ReplayReport {
  * A backup is taken as far as it goes: what is missing up to the head record then keeps a start from being made, and a mirror
  * brings it. A mirror must reach the head record: of entries that came from one no later backup would bring the batches.
  *
- * @throws {ArchiveError} `source_behind` if it brings nothing, or is a mirror that ends before the head record: nothing is
- *   written; `archive_forked`; and whatever is wrong with the source
+ * @throws {ArchiveError} `source_behind` if it ends before the data and fills nothing in, or is a mirror that ends before the
+ *   head record: no entry is written; `archive_forked`; and whatever is wrong with the source
  */
 export async function recoverLog(options: RecoverOptions): Promise<RecoverReport> {
   const { data, head: headPath, acceptHead } = options
@@ -430,16 +430,16 @@ async function complete(
       'archive_forked',
       `${source.name} has another root at size ${head.size} than the data: it is of another history`,
     )
-    const filled = await fillLost(database, source, head.size)
-    const lost = await lostEntries(database)
-    return { ...NO_REPLAY, size: before, lost, ...sizes, filled, root: edge.root() }
+    const fill = await fillLost(database, source, head.size)
+    const none = `${source.name} has not all disclosures of any of the ${fill.lost.length} entries that lack some`
+    checkArchive(fill.filled > 0, 'source_behind', none)
+    return { ...NO_REPLAY, size: before, ...sizes, ...fill, root: edge.root() }
   }
   const leaves = await prove({ source, from: edge, head, recorded, onProgress })
   const filling = { source, leaves, head: { ...head, note }, edge, trust, genesis, onProgress }
   const report = await replay(database, { ...filling, pinned })
-  const filled = source.isWhole ? await fillLost(database, source, head.size) : 0
-  const lost = await lostEntries(database)
-  return { ...report, lost, ...sizes, filled, root: head.root }
+  const fill = source.isWhole ? await fillLost(database, source, head.size) : { filled: 0 }
+  return { ...report, ...sizes, ...fill, root: head.root }
 }
 
 const NO_REPLAY = { batches: 0, signatures: 0, disclosures: 0, cleanErasures: [] }

@@ -21,21 +21,28 @@ export async function lostEntries(database: Database): Promise<readonly number[]
   return marked.filter((index) => index < database.size)
 }
 
+/** What a source brought back. */
+export interface FillReport {
+  /** Entries whose disclosures are all there again. */
+  readonly filled: number
+  /** Entries whose disclosures are lost still. */
+  readonly lost: readonly number[]
+}
+
 /**
  * Fills in what is lost and what a whole source, whose head has `size` entries, has of it.
  *
  * One synced write a bundle takes marks off and puts values there: a crash leaves all of it or none, and the next run goes on.
  *
- * @returns Entries whose disclosures are all there again.
  * @throws {ArchiveError} `archive_corrupt`; and what the source throws
  */
 export async function fillLost(
   database: Database,
   source: LogSource,
   size: number,
-): Promise<number> {
-  const lost = (await lostEntries(database)).filter((index) => index < size)
-  for (const [number, indexes] of byBundle(lost)) {
+): Promise<FillReport> {
+  const before = await lostEntries(database)
+  for (const [number, indexes] of byBundle(before.filter((index) => index < size))) {
     const bytes = await source.supplement(number, size)
     const { disclosures } = inSource(source, () => decodeSupplement(bytes, number, size))
     const ops = indexes.flatMap((index) =>
@@ -43,7 +50,8 @@ export async function fillLost(
     )
     await database.store.write(ops)
   }
-  return lost.filter((index) => !isLost(database, index)).length
+  const lost = before.filter((index) => isLost(database, index))
+  return { filled: before.length - lost.length, lost }
 }
 
 function byBundle(indexes: readonly number[]): ReadonlyMap<number, readonly number[]> {

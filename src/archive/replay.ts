@@ -16,6 +16,7 @@ import type { Replay } from '../ledger/audit-replay.ts'
 import type { RegisteredEntry } from '../ledger/contract.ts'
 import { ERASURE_KIND, erasedBy, erasedIndexes } from '../ledger/erasures.ts'
 import { LedgerError } from '../ledger/errors.ts'
+import { isHeadless } from '../ledger/head-note.ts'
 import { readRegistered } from '../ledger/register.ts'
 import { BatchState } from '../ledger/state.ts'
 import { decodeSupplement } from '../ledger/supplement.ts'
@@ -118,6 +119,9 @@ class Replayer {
     }
     const isReached = database.size === head.size && same(this.#edge.root(), head.root)
     checkArchive(isReached, 'archive_corrupt', 'the replay did not end at the signed head')
+    // One that was cut off before may have ended exactly here, at a batch without a head.
+    const last = database.lastBatch()
+    if (last !== undefined && isHeadless(last)) await database.writeHead(head.note)
     return {
       size: database.size,
       batches: this.#batches,

@@ -114,6 +114,19 @@ export function planCommit(base: CommitBase, batch: Batch, input: CommitInput): 
   return { ops: writer.ops, last, pending, sets, foldChanges, erased }
 }
 
+/** Plans the write that gives the last batch's record another head: no later record names this one by its digest. */
+export function planHead(
+  keys: Keys,
+  last: LastBatch,
+  head: Uint8Array,
+): Pick<CommitPlan, 'ops' | 'last'> {
+  const record = { ...last.record, head }
+  const bytes = encodeBatchRecord(record)
+  const writer = new OpsWriter(keys)
+  writer.putSealed(keys.batchRecord(record.size), bytes)
+  return { ops: writer.ops, last: { record, digest: sha256(bytes) } }
+}
+
 /**
  * SHA-256 over (fold id u8, count u64, sum 32 bytes) of each fold, ascending by id.
  *

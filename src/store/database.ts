@@ -10,7 +10,7 @@ import { decodeBatchRecord } from './batch-record.ts'
 import type { BatchRecord } from './batch-record.ts'
 import { equalBytes } from './bytes.ts'
 import { BundleReader, readTile } from './bundle-reader.ts'
-import { formatSet, planCommit } from './commit.ts'
+import { formatSet, planCommit, planHead } from './commit.ts'
 import type { CommitInput, CommitPlan, LastBatch, PendingBundle } from './commit.ts'
 import { formatRun } from './entry-run.ts'
 import { StoreError, checkStore } from './errors.ts'
@@ -264,6 +264,16 @@ export class Database {
       this.#committing = false
       this.#open = undefined
     }
+  }
+
+  /** Gives the last batch the signed head that it was written without. @throws {StoreError} `batch_invalid`, `store_failed` */
+  async writeHead(head: Uint8Array): Promise<void> {
+    const isIdle = this.#open === undefined && this.#last?.record.head.length === 0
+    checkStore(this.#last !== undefined && isIdle, 'batch_invalid', 'no last batch lacks a head')
+    const plan = planHead(this.keys, this.#last, head)
+    // On disk so far: the batch without a head, which a start refuses. A crash leaves it so, or with its head.
+    await this.store.write(plan.ops)
+    this.#last = plan.last
   }
 
   /** Whether a commit is under way: what a scan sees may be a batch ahead of what memory says. */

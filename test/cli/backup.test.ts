@@ -21,8 +21,12 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { cborArray, decodeCbor, encodeCbor, parseTrust, utf8Encode } from '@trustwarden/proofs'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { databaseSource } from '../../src/archive/database-source.ts'
 import { openDirectory } from '../../src/archive/directory.ts'
+import type { LogSource } from '../../src/archive/source.ts'
 import { nativePrimitives } from '../../src/crypto.ts'
+import { databasePath } from '../../src/directory.ts'
+import { foldSpecs } from '../../src/ledger/rebuild.ts'
 import { decodeSupplement } from '../../src/ledger/supplement.ts'
 import {
   recoverLog,
@@ -30,7 +34,10 @@ import {
   restoreLog,
   type RestoreReport,
 } from '../../src/restore.ts'
-import { readHeadRecord } from '../../src/store/head-record.ts'
+import { ALL_FOLDS } from '../../src/rules.ts'
+import { Database } from '../../src/store/database.ts'
+import { HeadRecord, readHeadRecord } from '../../src/store/head-record.ts'
+import { LevelStore } from '../../src/store/level-store.ts'
 import { Auditor, httpSource } from '../e2e/auditor.ts'
 import { TamperingProxy } from '../sdk/tampering-proxy.ts'
 import {
@@ -58,6 +65,8 @@ import {
 } from '../support/service.ts'
 
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 })
+
+const ORIGIN = 'acme.example/logs/agents'
 
 let scratch: ReturnType<typeof scratchDirectory>
 let log: LogDirectory
@@ -155,6 +164,30 @@ async function failureOf(step: () => Promise<unknown>): Promise<string> {
 const recover = (data: string, from: string, ...more: readonly string[]): Ended =>
   trustwarden(['recover', '--data', data, '--from', from, ...more])
 
+/** The same without what only a backup has. */
+function mirrorOf(source: LogSource): LogSource {
+  return {
+    name: source.name,
+    isWhole: false,
+    head: () => source.head(),
+    leafTile: (index, width) => source.leafTile(index, width),
+    bundle: (index, width) => source.bundle(index, width),
+    supplement: () => Promise.reject(new Error('a mirror has none')),
+    pinned: (digest) => source.pinned(digest),
+    erasedSince: () => Promise.reject(new Error('a mirror knows none')),
+  }
+}
+
+/** Opens the database of a log that nobody serves. */
+async function inDatabase<T>(data: string, use: (database: Database) => Promise<T>): Promise<T> {
+  const store = await LevelStore.open(databasePath(data))
+  try {
+    return await use(await Database.open({ store, origin: ORIGIN, folds: foldSpecs(ALL_FOLDS) }))
+  } finally {
+    await store.close()
+  }
+}
+
 async function start(data: string): Promise<RunningService> {
   const flags = ['--keys', log.keys, '--open-reads', 'true']
   return startService({ ...log, data, head: `${data}.head` }, { flags })
@@ -215,7 +248,7 @@ describe('backup', () => {
     expect(filesOf(continued)).toEqual(filesOf(stopped))
     expect(JSON.parse(readFileSync(join(stopped, 'backup.json'), 'utf8'))).toMatchObject({
       format: 'trustwarden-backup/1',
-      origin: 'acme.example/logs/agents',
+      origin: ORIGIN,
       size,
       head: readFileSync(join(stopped, 'checkpoint'), 'utf8'),
     })
@@ -551,6 +584,48 @@ describe('recover', () => {
       expect.stringContaining('Disclosures of 60 entries are not there'),
     ])
     await expectWhole(data)
+  })
+
+  test('cut off between two batches: a source that ends exactly there brings the head', async () => {
+    const data = join(scratch.path, 'cut off')
+    const { root, size: first } = await restoreHere(early, data)
+    const head = `${data}.head`
+    const record = await HeadRecord.create(head, { origin: ORIGIN })
+    await record.write({ size: first, root, timeMs: 1 })
+    await record.close()
+    const whole = await openDirectory(mirror)
+    const cut: LogSource = {
+      ...mirrorOf(whole),
+      bundle: (index, width) =>
+        index === 3 ? Promise.reject(new Error('cut off')) : whole.bundle(index, width),
+    }
+    const options = { data, head, trust: trust(), pinned: new Map() }
+    await expect(recoverLog({ ...options, source: cut })).rejects.toThrow('cut off')
+    await expect(start(data)).rejects.toThrow(/recovery_unfinished/)
+    const ended = await inDatabase(data, (database) => Promise.resolve(database.size))
+    expect(ended).toBeGreaterThan(first)
+    const report = await inDatabase(log.data, (database) => {
+      const at = database.batchRecord(ended) ?? expect.fail('no batch ended there')
+      const source = mirrorOf(databaseSource(database, at, 'the log as it was'))
+      return recoverLog({ ...options, source })
+    })
+    expect([report.before, report.size, report.batches]).toEqual([ended, ended, 0])
+    expect((await readHeadRecord(head)).size).toBe(ended)
+    const running = await start(data)
+    expect(await running.stop()).toBe(0)
+    expect(runCli(['audit', '--data', data, '--trust', log.anchor])).toMatch(/^holds: /)
+  })
+
+  test('from an older backup that lacks the same disclosures is none', () => {
+    const [from, older] = [copied(backup, 'lacks'), copied(early, 'lacks too')]
+    for (const path of [from, older]) {
+      const file = join(path, 'supplement/000')
+      writeFileSync(file, withoutLast(readFileSync(file)))
+    }
+    const { data } = restore(from, 'lacking')
+    const ended = recover(data, older)
+    const why = expect.stringMatching(/^source_behind: .*not all disclosures of any of the 1 /)
+    expect([ended.code, ended.err]).toEqual([1, why])
   })
 
   test('from a backup after a mirror brings the disclosures that it has, and none that was erased', async () => {
