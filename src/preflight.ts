@@ -15,6 +15,8 @@ import { nativePrimitives, signerFromPrivateKey } from './crypto.ts'
 import { anchorPath, databasePath, openKey, readDescription } from './directory.ts'
 import { errnoOf } from './errno.ts'
 import { readPassphrase } from './keys.ts'
+import { checkStartClock } from './ledger/clock-guard.ts'
+import { LedgerError } from './ledger/errors.ts'
 import { freeBytes, RESERVE_NAME } from './store/disk-space.ts'
 import { readHeadRecord } from './store/head-record.ts'
 import { bytesToKeep, listCopies } from './store/journals.ts'
@@ -31,7 +33,7 @@ export interface Finding {
 /** What only opening the log tells, so that a start may be refused for it whatever the checks come to. */
 export const NOT_TRIED = [
   'whether the log is as new as its head record',
-  'whether the clock is right for its last entry',
+  'whether the clock is right for entries that the head record does not have',
   'whether what a crash left can be read',
   'whether its entries are whole',
 ] as const
@@ -51,6 +53,7 @@ export async function preflight(config: Config): Promise<readonly Finding[]> {
   const checks: Readonly<Record<string, Check>> = {
     log: () => checkLog(config),
     'head record': () => checkHead(config),
+    clock: () => checkClock(config),
     keys: () => checkKeys(config),
     certificate: () => checkCertificate(config),
     listener: () => checkListener(config),
@@ -98,6 +101,32 @@ async function checkHead({ head, data }: Config): ReturnType<Check> {
   for (const path of [head, join(head, 'record')]) await access(path, constants.W_OK)
   const isApart = (await stat(head)).dev !== (await stat(data)).dev
   return ok(`size ${size}, on ${isApart ? 'a disk of its own' : 'the disk of the data'}`)
+}
+
+function clockAdvice(code: string): string {
+  const right = 'look at "date -u" and set the clock right; if it is right,'
+  return code === 'clock_ahead'
+    ? `${right} start once with "serve --accept-clock"`
+    : `${right} an entry was dated ahead: start once that time has passed`
+}
+
+/** A head record that lags says less than a start sees: only the last entry's time is later than its. */
+async function checkClock({ head }: Config): ReturnType<Check> {
+  const { timeMs } = await readHeadRecord(head)
+  const nowMs = systemClock.nowMs()
+  try {
+    checkStartClock(nowMs, timeMs)
+    return ok(
+      `${new Date(nowMs).toISOString()}, the recorded head is of ${new Date(timeMs).toISOString()}`,
+    )
+  } catch (error) {
+    if (!(error instanceof LedgerError)) throw error
+    return {
+      state: 'failed',
+      detail: `${error.code}: ${error.message}`,
+      advice: clockAdvice(error.code),
+    }
+  }
 }
 
 async function checkKeys({ keys, data, passphraseFile, passphraseFd }: Config): ReturnType<Check> {

@@ -96,36 +96,43 @@ export class ClockGuard implements Clock {
 }
 
 /**
- * Waits until the clock has reached the last ledger time.
+ * Whether a start can wait for the clock to reach the last ledger time.
  *
  * @param acceptAheadMs - How far ahead of it the operator says that the clock is right, ms.
+ * @returns How long until then, ms; at most 0 if it is reached.
  * @throws {LedgerError} `clock_behind` if it is behind by more than 5 s; `clock_ahead` if it is ahead by more than 24 h
  *   and `acceptAheadMs`: a first entry dated by it could not be taken back
  */
+export function checkStartClock(nowMs: number, ledgerTimeMs: number, acceptAheadMs = 0): number {
+  const behindMs = ledgerTimeMs - nowMs
+  const last = new Date(ledgerTimeMs).toISOString()
+  if (-behindMs > Math.max(CLOCK_AHEAD_MAX_MS, acceptAheadMs)) {
+    const hours = Math.floor(-behindMs / 3_600_000)
+    throw new LedgerError(
+      'clock_ahead',
+      `the clock is ${hours} h ahead of the last ledger time ${last}, at most 24 h are taken for granted`,
+    )
+  }
+  if (behindMs > CLOCK_WAIT_MAX_MS) {
+    const seconds = Math.ceil(behindMs / 1000)
+    throw new LedgerError(
+      'clock_behind',
+      `the clock is ${seconds} s behind the last ledger time ${last}, at most 5 s are waited for`,
+    )
+  }
+  return behindMs
+}
+
+/** Waits until the clock has reached the last ledger time. @throws {LedgerError} as `checkStartClock` */
 export async function awaitClock(
   clock: Clock,
   ledgerTimeMs: number,
   sleep: (ms: number) => Promise<void>,
   acceptAheadMs = 0,
 ): Promise<void> {
-  const aheadMs = clock.nowMs() - ledgerTimeMs
-  if (aheadMs > Math.max(CLOCK_AHEAD_MAX_MS, acceptAheadMs)) {
-    throw new LedgerError(
-      'clock_ahead',
-      `the clock is ${Math.floor(aheadMs / 3_600_000)} h ahead of the last ledger time ` +
-        `${new Date(ledgerTimeMs).toISOString()}, at most 24 h are taken for granted`,
-    )
-  }
   for (;;) {
-    const behindMs = ledgerTimeMs - clock.nowMs()
+    const behindMs = checkStartClock(clock.nowMs(), ledgerTimeMs, acceptAheadMs)
     if (behindMs <= 0) return
-    if (behindMs > CLOCK_WAIT_MAX_MS) {
-      throw new LedgerError(
-        'clock_behind',
-        `the clock is ${Math.ceil(behindMs / 1000)} s behind the last ledger time ` +
-          `${new Date(ledgerTimeMs).toISOString()}, at most 5 s are waited for`,
-      )
-    }
     await sleep(behindMs)
   }
 }

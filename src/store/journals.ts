@@ -218,7 +218,11 @@ function withKeptPath(error: unknown, journals: KeptJournals): unknown {
   return new StoreError(error.code, message, { cause: error })
 }
 
-/** Whether a copy holds exactly these files, byte for byte. */
+function missing(error: unknown): undefined {
+  if (errnoOf(error) !== 'ENOENT') throw error
+}
+
+/** Whether a copy holds exactly these files, byte for byte. One that a running service has removed is none of them. */
 async function sameFiles(
   directory: string,
   copy: string,
@@ -228,11 +232,9 @@ async function sameFiles(
   if (copied.length !== files.length) return false
   for (const name of files) {
     if (!copied.includes(name)) return false
-    const [original, kept] = [
-      await readFile(join(directory, name)),
-      await readFile(join(copy, name)),
-    ]
-    if (!equalBytes(original, kept)) return false
+    const kept = await readFile(join(copy, name))
+    const original = await readFile(join(directory, name)).catch(missing)
+    if (original === undefined || !equalBytes(original, kept)) return false
   }
   return true
 }

@@ -19,6 +19,7 @@ import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { HeadRecord, readHeadRecord } from '../../src/store/head-record.ts'
 import { type Ended, scratchDirectory, trustwarden } from '../support/command-line.ts'
 import {
   type LogDirectory,
@@ -131,6 +132,7 @@ describe('config --check', () => {
     expect(findings.map(({ what, state }) => `${what} ${state}`)).toEqual([
       'log ok',
       'head record ok',
+      'clock ok',
       'keys ok',
       'certificate ok',
       'listener ok',
@@ -210,8 +212,31 @@ describe('config --check', () => {
     const finding = findingOf(ended, what)
     expect(finding?.state).toBe('failed')
     expect(finding?.detail).toMatch(said)
-    expect(answerOf(ended).findings).toHaveLength(6)
+    expect(answerOf(ended).findings).toHaveLength(7)
     expect(ended.err).toBe('')
+  })
+
+  test.each([
+    [
+      'ahead of the last entry by more than a day',
+      -25,
+      /^clock_ahead: .* 25 h ahead/,
+      'serve --accept-clock',
+    ],
+    ['behind the last entry', 1, /^clock_behind: .* behind/, 'once that time has passed'],
+  ])('finds a clock %s', async (name, hours, said, advice) => {
+    const head = at(`${name}.head`)
+    const record = await HeadRecord.create(head, { origin: 'acme.example/logs/agents' })
+    const { size, root } = await readHeadRecord(log.head)
+    await record.write({ size, root, timeMs: Date.now() + hours * 3_600_000 })
+    await record.close()
+    const ended = check(log.data, '--head', head)
+    expect([ended.code, answerOf(ended).holds]).toEqual([1, false])
+    expect(findingOf(ended, 'clock')).toMatchObject({
+      state: 'failed',
+      detail: expect.stringMatching(said),
+      advice: expect.stringContaining(advice),
+    })
   })
 
   test('finds a disk on which the journals cannot be copied, and says how much is needed', () => {
@@ -298,6 +323,7 @@ describe('config --check', () => {
     expect(states).toEqual([
       'log warning',
       'head record ok',
+      'clock ok',
       'keys ok',
       'certificate warning',
       'listener ok',
