@@ -19,6 +19,9 @@ import { LedgerError } from './errors.ts'
 /** Keys that are deleted or copied in one write. */
 const WRITE_BATCH = 4096
 
+/** Bytes kept of what was built: a whole log goes by, and nothing else is in memory. */
+const CACHE_BYTES = 32 * 1024 * 1024
+
 /** Folds under construction: what a `Batch` reads through to. */
 export class FoldBuilder implements CommittedFolds {
   readonly keys: Keys
@@ -28,7 +31,7 @@ export class FoldBuilder implements CommittedFolds {
   readonly #residents = new Map<number, SortedRows<FoldRow>>()
   /** Every key that a fold on disk was ever given: one that was not is looked for nowhere. */
   readonly #filters = new Map<number, KeyFilter>()
-  readonly #cache = new FoldCache()
+  readonly #cache = new FoldCache(CACHE_BYTES)
   /** Folds of which nothing is kept in the cache. */
   readonly #seldomRead = new Set<number>()
   readonly #pinned: (digest: Uint8Array) => Uint8Array | undefined
