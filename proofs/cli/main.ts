@@ -201,11 +201,13 @@ function readRequest(args: readonly string[], io: CliIo, p: Primitives): Request
   }
 }
 
+/** Of a flag that came twice nobody would know which of the two counts. */
 function parse(args: readonly string[]) {
   try {
-    return parseArgs({
+    const parsed = parseArgs({
       args: [...args],
       allowPositionals: true,
+      tokens: true,
       options: {
         trust: { type: 'string' },
         entry: { type: 'string' },
@@ -217,6 +219,13 @@ function parse(args: readonly string[]) {
         json: { type: 'boolean' },
       },
     })
+    const given = new Set<string>()
+    for (const token of parsed.tokens) {
+      if (token.kind !== 'option' || token.name === 'pattern') continue
+      if (given.has(token.name)) throw new Error(`--${token.name} is given twice`)
+      given.add(token.name)
+    }
+    return parsed
   } catch (error) {
     // Only what is wrong with the arguments is thrown here.
     throw new Unreadable(`${(error as Error).message}\n${USAGE}`)

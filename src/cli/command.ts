@@ -42,7 +42,8 @@ export interface Call {
 }
 
 /**
- * Reads a call. Flags take a value unless listed in `switches`; those in `repeated` may come more than once.
+ * Reads a call. Flags take a value unless listed in `switches`; those in `repeated` may come more than once, and of no other
+ * would anybody know which of two counts.
  *
  * @throws UsageError
  */
@@ -100,7 +101,14 @@ export function placeFlags(paths: {
 
 function parse(args: readonly string[], options: Options) {
   try {
-    return parseArgs({ args: [...args], options, allowPositionals: true, strict: true })
+    const parsed = parseArgs({ args: [...args], options, allowPositionals: true, tokens: true })
+    const given = new Set<string>()
+    for (const token of parsed.tokens) {
+      if (token.kind !== 'option' || options[token.name]?.multiple === true) continue
+      if (given.has(token.name)) throw new Error(`--${token.name} is given twice`)
+      given.add(token.name)
+    }
+    return parsed
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : 'the flags cannot be read')
   }

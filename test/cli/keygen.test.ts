@@ -55,6 +55,8 @@ describe('keygen', () => {
       ['--plain-key', '--alg', 'rsa'],
       ['--plain-key', 'extra'],
       ['--plain-key', '--unknown'],
+      ['--plain-key', '--plain-key'],
+      ['--plain-key', '--out', at('other')],
     ]) {
       const ended = trustwarden(['keygen', '--out', at('k'), ...args])
       expect([args, ended.code]).toEqual([args, 2])
@@ -62,6 +64,8 @@ describe('keygen', () => {
       expect(existsSync(at('k'))).toBe(false)
     }
     expect(trustwarden(['keygen', '--plain-key']).err).toContain('--out is missing')
+    const twice = trustwarden(['keygen', '--out', at('k'), '--plain-key', `--out=${at('other')}`])
+    expect(twice.err).toContain('--out is given twice')
   })
 
   test('never overwrites, and leaves no half of a pair', () => {

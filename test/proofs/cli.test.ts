@@ -257,6 +257,7 @@ describe('verify', () => {
     ['no file', []],
     ['no trust', ['evidence.json']],
     ['two files', ['evidence.json', 'receipt.json', '--trust', anchor]],
+    ['two trusts', ['evidence.json', '--trust', 'other-anchor.txt', '--trust', anchor]],
     ['an unknown option', ['evidence.json', '--trust', anchor, '--fast']],
     ['a file that is not there', ['nowhere.json', '--trust', anchor]],
     ['a trust that is not there', ['evidence.json', '--trust', 'nowhere.txt']],

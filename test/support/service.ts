@@ -107,23 +107,27 @@ export function removeLog({ root }: LogDirectory): void {
   rmSync(root, { recursive: true, force: true })
 }
 
+/** What a service of the tests is started with, unless a test says otherwise. */
+const USUAL_FLAGS = [
+  ['--port', '0'],
+  ['--log-level', 'warn'],
+  // Without the reserve: hundreds of logs of tests would fill the disk with it.
+  ['--disk-reserve', '0'],
+] as const
+
 /** Starts the service over a log; resolves when it answers. @throws with its stderr if it ends first. */
 export async function startService(
   log: LogDirectory = makeLog(),
   options: StartOptions = {},
 ): Promise<RunningService> {
   const [command, ...before] = [...(options.wrapper ?? []), process.execPath]
-  // Without the reserve: hundreds of logs of tests would fill the disk with it.
-  const reserve = ['--disk-reserve', '0']
-  const args = ['serve', '--data', log.data, '--port', '0', '--log-level', 'warn', ...reserve]
-  const child = spawn(
-    command ?? process.execPath,
-    [...before, MAIN, ...args, ...(options.flags ?? [])],
-    {
-      env: { ...cleanEnvironment(), ...options.environment },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    },
-  )
+  const { flags = [] } = options
+  const usual = USUAL_FLAGS.filter(([flag]) => !flags.includes(flag)).flat()
+  const args = [MAIN, 'serve', '--data', log.data, ...usual, ...flags]
+  const child = spawn(command ?? process.execPath, [...before, ...args], {
+    env: { ...cleanEnvironment(), ...options.environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   let stderr = ''
   child.stderr.on('data', (chunk: Buffer) => {
     stderr += chunk.toString()
