@@ -170,11 +170,13 @@ function wrap(line: string): readonly string[] {
 /**
  * Text as a terminal may show it: whoever wrote it, nothing in it moves the cursor or turns other text around.
  *
+ * @param lengthMax - Characters after which it is cut, with `…` in the place of the rest; default: none.
  * @returns The same with control and format characters as `\u{…}`.
  */
-export function printable(text: string): string {
-  return text.replace(
+export function printable(text: string, lengthMax: number = Number.POSITIVE_INFINITY): string {
+  const shown = text.replace(
     /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
     (character) => `\\u{${Number(character.codePointAt(0)).toString(16)}}`,
   )
+  return shown.length > lengthMax ? `${shown.slice(0, lengthMax)}…` : shown
 }

@@ -87,20 +87,24 @@ export function openGet(base: string): Get {
   }
 }
 
-/** What the other side says in a header, for a message: 200 characters, none of which moves the cursor. */
-function shown(header: string): string {
-  return printable(header).slice(0, 200)
-}
+/** Characters of a header of the other side that a message shows. */
+const HEADER_LENGTH_SHOWN = 200
 
 /** Why an answer is not read; undefined for one of status 200, as it is. */
 function refusalOf(url: string, { status, headers }: Response): Error | undefined {
   const location = headers.get('location')
   if (location !== null && status >= 300 && status < 400)
-    return new ArchiveError('archive_redirected', `${url}: status ${status}, to ${shown(location)}`)
+    return new ArchiveError(
+      'archive_redirected',
+      `${url}: status ${status}, to ${printable(location, HEADER_LENGTH_SHOWN)}`,
+    )
   if (status !== 200) return new Error(`status ${status}`)
   const encoding = headers.get('content-encoding') ?? 'identity'
   if (encoding.toLowerCase() === 'identity') return undefined
-  return new ArchiveError('archive_encoded', `${url}: content-encoding "${shown(encoding)}"`)
+  return new ArchiveError(
+    'archive_encoded',
+    `${url}: content-encoding "${printable(encoding, HEADER_LENGTH_SHOWN)}"`,
+  )
 }
 
 async function readOnce(url: string, bytesMax: number): Promise<Uint8Array | undefined> {

@@ -113,9 +113,7 @@ const SAID_LENGTH_MAX = 300
 
 /** The service's own words in a message: marked as such, cut, and none of them moves the cursor. */
 function said(words: string): string {
-  const text = printable(words)
-  const isCut = text.length > SAID_LENGTH_MAX
-  return `the service says: ${isCut ? `${text.slice(0, SAID_LENGTH_MAX)}…` : text}`
+  return `the service says: ${printable(words, SAID_LENGTH_MAX)}`
 }
 
 /** Turns a problem document into an error. @throws TrustWardenError `answer_malformed` for what is none */

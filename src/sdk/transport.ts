@@ -62,10 +62,8 @@ function isSuccess(status: number): boolean {
 /** Bytes of any other answer: a problem document, and in it the receipt of a refusal, of an entry of 64 KiB at most. */
 const PROBLEM_BYTES_MAX = 262_144
 
-/** A header of the answer as a message shows it: 200 characters, none of which moves the cursor. */
-function shown(header: string): string {
-  return printable(header).slice(0, 200)
-}
+/** Characters of a header of the answer that a message shows. */
+const HEADER_LENGTH_SHOWN = 200
 
 /** @throws TrustWardenError over the cap: `answer_malformed`, or `answer_unexpected` for what is no success */
 async function readCapped(answer: IncomingMessage, bytesMax: number): Promise<Uint8Array> {
@@ -275,10 +273,13 @@ export class Transport {
     }
     // What was signed for one address is not sent to another.
     if (location !== undefined && status >= 300 && status < 400)
-      refuse('answer_redirected', `to ${shown(location)}`)
+      refuse('answer_redirected', `to ${printable(location, HEADER_LENGTH_SHOWN)}`)
     // Bytes that were compressed on the way are not those of the log, and not malformed for it.
     if (isSuccess(status) && (encoding ?? 'identity').toLowerCase() !== 'identity')
-      refuse('answer_encoded', `content-encoding "${shown(encoding ?? '')}"`)
+      refuse(
+        'answer_encoded',
+        `content-encoding "${printable(encoding ?? '', HEADER_LENGTH_SHOWN)}"`,
+      )
     return { answer: { status, bytes: await readCapped(answer, bytesMax) }, after }
   }
 }

@@ -188,7 +188,7 @@ describe('the network', () => {
       [301, `${service.url}${EVALUATION}`, `${service.url}${EVALUATION}`],
       [302, '/sign-in', '/sign-in'],
       [307, '\u009b2Jhttps://x', '\\u{9b}2Jhttps://x'],
-      [308, `https://x/${'y'.repeat(4000)}`, `https://x/${'y'.repeat(190)}`],
+      [308, `https://x/${'y'.repeat(4000)}`, `https://x/${'y'.repeat(190)}…`],
     ] as const) {
       tamper(EVALUATION, () => ({ status, body: '', headers: { location } }))
       const before = proxy.bodies(EVALUATION).length
