@@ -8,7 +8,7 @@ import { latin1 } from './bytes.ts'
 
 /**
  * Bytes of keys and values kept at most, by default: what some thousand agents at work and their open decisions need. What is
- * kept grows old in V8's heap: 32 MiB made the service 80 MiB larger, and its statements no cheaper.
+ * kept grows old in V8's heap: 32 MiB made the service 40 to 100 MiB larger, and its statements no cheaper.
  */
 export const FOLD_CACHE_BYTES: number = 8 * 1024 * 1024
 
