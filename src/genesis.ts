@@ -38,3 +38,10 @@ export function anchorOf(genesis: Genesis, hash: Hash): string {
     bundleHash: bundleHash(nativePrimitives, genesis.ca),
   })
 }
+
+/** The certificate of the root that signs, DER. @throws DirectoryError if genesis names none */
+export function rootOf(genesis: Genesis): Uint8Array {
+  const [certificateDer] = genesis.ca
+  if (certificateDer === undefined) throw new DirectoryError('genesis names no root certificate')
+  return certificateDer
+}

@@ -8,7 +8,7 @@ import {
   parseTrustAnchor,
   type Trust,
 } from '@trustwarden/proofs'
-import { anchorOf, readGenesis } from './genesis.ts'
+import { anchorOf, readGenesis, rootOf } from './genesis.ts'
 import { ALL_FOLDS, composeRules, type Rules } from './rules.ts'
 import { systemClock } from './clock.ts'
 import { nativePrimitives, type Signer } from './crypto.ts'
@@ -17,7 +17,6 @@ import { LogKeys } from './ledger/log-keys.ts'
 import { foldSpecs } from './ledger/rebuild.ts'
 import { readRotations } from './ledger/rotations.ts'
 import { CommittedView } from './ledger/state.ts'
-import { rootOf } from './service-keys.ts'
 import { Database } from './store/database.ts'
 import { HeadRecord } from './store/head-record.ts'
 import { checkTables } from './store/fold-tables.ts'

@@ -6,6 +6,7 @@ import { equalBytes, type Genesis } from '@trustwarden/proofs'
 import type { Config } from './config.ts'
 import { type Signer, signerFromPrivateKey } from './crypto.ts'
 import { DirectoryError, openKey, type ServiceKey } from './directory.ts'
+import { rootOf } from './genesis.ts'
 import { Authority } from './identity/authority.ts'
 import { IdentityError } from './identity/errors.ts'
 import { readPassphrase } from './keys.ts'
@@ -50,11 +51,4 @@ function openAuthority(key: KeyObject, keys: string, genesis: Genesis): Authorit
     const message = `${keys}: the CA key is not the one whose certificate genesis names`
     throw new DirectoryError(message, { cause })
   }
-}
-
-/** The certificate of the root that signs, DER. @throws DirectoryError if genesis names none */
-export function rootOf(genesis: Genesis): Uint8Array {
-  const [certificateDer] = genesis.ca
-  if (certificateDer === undefined) throw new DirectoryError('genesis names no root certificate')
-  return certificateDer
 }
