@@ -5,6 +5,7 @@
  * reads the environment.
  */
 import { isIP } from 'node:net'
+import { basename, resolve } from 'node:path'
 import type { Quota } from './ledger/quotas.ts'
 
 /** One setting: its flag (without dashes), its variable, and what it is for. */
@@ -290,9 +291,14 @@ function checkListener({ host = '', tlsCert, tlsKey }: Raw, to: string[]): void 
     to.push(`host is "${host}", which others reach: it needs --tls-cert and --tls-key`)
 }
 
-/** A directory without the slashes at its end, so that `<data>.head` lies beside it. */
-export function withoutSlashes(path: string): string {
-  return path.replace(/(?<=[^/])\/+$/, '')
+function withoutSlashes(text: string): string {
+  return text.replace(/(?<=[^/])\/+$/, '')
+}
+
+/** A directory by its own name and without slashes at its end, so that `<data>.head` lies beside it: also where it is `.` or `..`. */
+export function directoryPath(text: string): string {
+  const path = withoutSlashes(text)
+  return ['.', '..'].includes(basename(path)) ? resolve(path) : path
 }
 
 function isServiceUrl(text: string): boolean {
@@ -334,7 +340,7 @@ export function readConfig(
   const raw = collect(flags, environment, problems)
   if (raw.data === undefined)
     problems.push('data is missing: --data DIR, or TRUSTWARDEN_DATA (trustwarden init makes one)')
-  const data = withoutSlashes(raw.data ?? '')
+  const data = directoryPath(raw.data ?? '')
   const port = integer(raw, 'port', 0, 65_535, problems)
   const verifyWorkers = integer(raw, 'verifyWorkers', 1, 64, problems)
   const policyWorkers = integer(raw, 'policyWorkers', 1, 64, problems)
@@ -400,7 +406,7 @@ export function effectiveSettings(
   return (Object.entries(SETTINGS) as [keyof Config, Setting][]).map(([name, setting]) => {
     const { flag, env } = setting
     const isBeside = setting === SETTINGS.head || setting === SETTINGS.keys
-    const beside = isBeside && data !== undefined ? `${withoutSlashes(data)}.${flag}` : undefined
+    const beside = isBeside && data !== undefined ? `${directoryPath(data)}.${flag}` : undefined
     const [value, source] = [
       [flags[flag], `--${flag}`],
       [fromEnvironment(name, flags, environment), env],

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { parseTrust, type TrustedLog, trustFor, utf8Encode } from '@trustwarden/proofs'
 import { ALL_FOLDS } from '../rules.ts'
-import { withoutSlashes } from '../config.ts'
+import { directoryPath } from '../config.ts'
 import { nativePrimitives } from '../crypto.ts'
 import { databasePath, readDescription } from '../directory.ts'
 import { type AuditReport, audit as runAudit } from '../ledger/audit.ts'
@@ -53,7 +53,7 @@ export const audit: Command = {
       if (call.optional(flag) !== undefined) throw new UsageError(`--${flag} is for audit --url`)
     const isPart =
       call.has('hashes') || call.optional('from') !== undefined || call.optional('to') !== undefined
-    const data = withoutSlashes(call.required('data'))
+    const data = directoryPath(call.required('data'))
     const trust = call.optional('trust')
     const paths = { data, head: call.optional('head') ?? `${data}.head` }
     const log = await (isPart ? openOffline(paths) : openComparing(paths, io))
@@ -138,7 +138,7 @@ export const rebuild: Command = {
   summary: 'drop all derived state of a stopped log and build it again from its entries',
   run: async (args, io) => {
     const call = readCall(args, { values: ['data', 'head', 'scratch'], switches: ['json'] })
-    const data = withoutSlashes(call.required('data'))
+    const data = directoryPath(call.required('data'))
     const { origin } = readDescription(data)
     const headRecord = await HeadRecord.open(call.optional('head') ?? `${data}.head`, { origin })
     try {

@@ -11,7 +11,7 @@ import { ArchiveDirectory } from '../archive/directory.ts'
 import type { LogSource } from '../archive/source.ts'
 import { type Get, openGet, serviceSource, tileSource } from '../archive/url-source.ts'
 import { systemClock } from '../clock.ts'
-import { withoutSlashes } from '../config.ts'
+import { directoryPath } from '../config.ts'
 import { nativePrimitives } from '../crypto.ts'
 import { DirectoryError } from '../directory.ts'
 import { Pace } from '../ledger/pace.ts'
@@ -38,11 +38,11 @@ export const backup: Command = {
       values: [...COMMON, 'to', 'data', 'head', 'as', 'rate'],
       switches: ['json'],
     })
-    const to = withoutSlashes(call.required('to'))
+    const to = directoryPath(call.required('to'))
     const data = call.optional('data')
     if (data !== undefined && call.optional('url') !== undefined)
       throw new UsageError('--url and --data are both given: one is needed')
-    if (data !== undefined) return backupStopped(call, withoutSlashes(data), to, io)
+    if (data !== undefined) return backupStopped(call, directoryPath(data), to, io)
     const session = await connect(call)
     const source = serviceSource(call.required('url'), getAs(session, readerRole(call)))
     return copy({ call, io, source, to, trust: session.client.trust, kind: 'backup' })
@@ -61,7 +61,7 @@ export const mirror: Command = {
       values: [...COMMON, 'to', 'as', 'rate', 'every'],
       switches: ['json'],
     })
-    const to = withoutSlashes(call.required('to'))
+    const to = directoryPath(call.required('to'))
     const everyS = readNumber(call, 'every', 0, 86_400, 0)
     const { source, trust } = await openServed(call)
     const copying: Copying = { call, io, to, kind: 'mirror', source, trust }

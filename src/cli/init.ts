@@ -1,7 +1,7 @@
 /**
  * @module `trustwarden init`: makes the service's keys and a log whose genesis names owner and operators.
  */
-import { withoutSlashes } from '../config.ts'
+import { directoryPath } from '../config.ts'
 import { encodePublicKey } from '../crypto.ts'
 import type { InitReport } from '../init.ts'
 import { readPublicKeyFile } from '../keys.ts'
@@ -74,7 +74,7 @@ export const init: Command = {
       repeated: ['operator'],
       switches: ['plain-keys', 'json', 'development'],
     })
-    const data = withoutSlashes(call.required('data'))
+    const data = directoryPath(call.required('data'))
     const operators = call.all('operator')
     if (operators.length === 0) throw new UsageError('--operator is missing')
     const given = call.optional('threshold') ?? '1'

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { ROTATION_OVERLAP_MAX, ROTATION_OVERLAP_MIN } from '@trustwarden/proofs'
 import { rotateLogKey } from 'trustwarden'
-import { withoutSlashes } from '../config.ts'
+import { directoryPath } from '../config.ts'
 import { proposeRotation, type RotationReport } from '../rotation.ts'
 import { type Command, type ExitCode, type Io, readCall, UsageError } from './command.ts'
 import { givenPassphrase } from './passphrase.ts'
@@ -34,7 +34,7 @@ async function rotateLog(args: readonly string[], io: Io): Promise<ExitCode> {
     values: ['data', 'head', 'keys', 'out', 'overlap', 'passphrase-file', 'passphrase-fd'],
     switches: ['json'],
   })
-  const data = withoutSlashes(call.required('data'))
+  const data = directoryPath(call.required('data'))
   const passphrase = givenPassphrase(call)
   const made = await proposeRotation({
     data,

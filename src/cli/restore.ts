@@ -7,7 +7,7 @@ import { parseTrust, toBase64, toHex, utf8Encode } from '@trustwarden/proofs'
 import { openDirectory } from '../archive/directory.ts'
 import type { LogSource } from '../archive/source.ts'
 import { openGet, tileSource } from '../archive/url-source.ts'
-import { withoutSlashes } from '../config.ts'
+import { directoryPath } from '../config.ts'
 import { nativePrimitives } from '../crypto.ts'
 import { type RecoverReport, recoverLog, type RestoreReport, restoreLog } from '../restore.ts'
 import { StoreError } from '../store/errors.ts'
@@ -30,8 +30,8 @@ export const restore: Command = {
       values: ['from', 'to', 'trust', 'head'],
       switches: ['json'],
     })
-    const to = withoutSlashes(call.required('to'))
-    const source = await openDirectory(withoutSlashes(call.required('from')))
+    const to = directoryPath(call.required('to'))
+    const source = await openDirectory(directoryPath(call.required('from')))
     const trust = parseTrust(nativePrimitives, utf8Encode(readTrust(call.required('trust'))))
     const head = call.optional('head') ?? `${to}.head`
     const recorded = await findRecord(head)
@@ -69,7 +69,7 @@ export const recover: Command = {
       repeated: ['pinned'],
       switches: ['json'],
     })
-    const data = withoutSlashes(call.required('data'))
+    const data = directoryPath(call.required('data'))
     const source = await openSource(call.required('from'))
     const given = call.optional('trust')
     const text = given === undefined ? readTrustText(data) : readTrust(given)
@@ -99,7 +99,7 @@ export const recover: Command = {
 }
 
 function openSource(from: string): Promise<LogSource> {
-  if (!/^https?:\/\//.test(from)) return openDirectory(withoutSlashes(from))
+  if (!/^https?:\/\//.test(from)) return openDirectory(directoryPath(from))
   return Promise.resolve(tileSource(from, openGet(from)))
 }
 

@@ -7,7 +7,7 @@ import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AcceptedHead, Service, ServiceOptions } from '../build.ts'
 import { systemClock } from '../clock.ts'
-import { type Config, readConfig, SETTINGS, withoutSlashes } from '../config.ts'
+import { type Config, readConfig, SETTINGS, directoryPath } from '../config.ts'
 import { encodePublicKey, generateKey } from '../crypto.ts'
 import { writeKeyFile, writePublicKeyFile } from '../keys.ts'
 import { type Command, type ExitCode, type Io, readCall, UsageError } from './command.ts'
@@ -160,7 +160,7 @@ export const dev: Command = {
     'make a development log (plain keys, open reads, loopback) if there is none, and serve it',
   run: async (args, io) => {
     const call = readCall(args, { values: ['data', 'port', 'log-level'] })
-    const data = withoutSlashes(call.optional('data') ?? 'data/dev')
+    const data = directoryPath(call.optional('data') ?? 'data/dev')
     if (!existsSync(data)) await makeDevelopmentLog(data, io)
     const flags: Record<string, string | undefined> = {
       data,

@@ -17,7 +17,7 @@ import {
 } from 'node:fs'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { HeadRecord, readHeadRecord } from '../../src/store/head-record.ts'
 import { type Ended, scratchDirectory, trustwarden } from '../support/command-line.ts'
@@ -108,6 +108,18 @@ describe('config', () => {
       0,
       expect.stringMatching(/^port +9 {2}\(TRUSTWARDEN_PORT\)$/m),
     ])
+  })
+
+  test.each([
+    ['.', process.cwd()],
+    ['./', process.cwd()],
+    ['..', dirname(process.cwd())],
+    ['a/..', process.cwd()],
+    ['a/b//', 'a/b'],
+  ])('what lies beside %s has the name of that directory', (data, name) => {
+    const { settings } = answerOf(trustwarden(['config', '--json', '--data', data]))
+    const valueOf = (flag: string) => settings.find((one) => one.flag === flag)?.value
+    expect([valueOf('head'), valueOf('keys')]).toEqual([`${name}.head`, `${name}.keys`])
   })
 
   test('tells all problems of the settings at once, exit code 2', () => {
