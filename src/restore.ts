@@ -14,6 +14,7 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   renameSync,
   rmdirSync,
@@ -51,6 +52,7 @@ import {
   readDescription,
   trustPath,
 } from './directory.ts'
+import { errnoOf } from './errno.ts'
 import { dueErasures, expectedDisclosures } from './ledger/disclosures.ts'
 import { LedgerError } from './ledger/errors.ts'
 import { foldSpecs } from './ledger/rebuild.ts'
@@ -164,6 +166,23 @@ function checkTarget(to: string): void {
   )
   const isEmpty = found.isDirectory() && readdirSync(to).length === 0
   checkArchive(isEmpty, 'target_exists', `${to} is there already: nothing is overwritten`)
+  rehearseRename(to)
+}
+
+/**
+ * Puts an empty directory in the place of an empty one, as the end will put a full one there: a directory of the same disk that
+ * is mounted there has the number of that disk, and nothing but a rename tells.
+ */
+function rehearseRename(to: string): void {
+  const empty = mkdtempSync(`${to}.`)
+  try {
+    renameSync(empty, to)
+  } catch (cause) {
+    rmdirSync(empty)
+    if (errnoOf(cause) !== 'EBUSY') throw cause
+    const message = `${to} is where a directory is mounted, and cannot be replaced`
+    throw new ArchiveError('target_is_mount', message, { cause })
+  }
 }
 
 /**

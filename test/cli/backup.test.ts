@@ -4,6 +4,7 @@
  * Method: the real service under real statements, its copies made, continued, damaged and restored by the real commands; what
  * comes back is audited, started, and held against every receipt.
  */
+import { spawnSync } from 'node:child_process'
 import {
   cpSync,
   existsSync,
@@ -414,6 +415,24 @@ describe('restore', () => {
       expect.stringMatching(/^target_is_mount: .*give --to a directory below/s),
     ])
     expect(existsSync('/dev.partial')).toBe(false)
+  })
+
+  test('says the same of a directory that is mounted from the same disk, where mounting is allowed', ({
+    skip,
+  }) => {
+    const [from, to] = [join(scratch.path, 'bound'), join(scratch.path, 'bound here')]
+    for (const path of [from, to]) mkdirSync(path)
+    const mounted = spawnSync('mount', ['--bind', from, to])
+    if (mounted.status !== 0) skip('needs the right to mount (root, or CAP_SYS_ADMIN)')
+    try {
+      expect(statSync(to).dev).toBe(statSync(scratch.path).dev)
+      const ended = trustwarden(['restore', '--from', backup, '--to', to, '--trust', log.anchor])
+      expect([ended.code, ended.err]).toEqual([1, expect.stringMatching(/^target_is_mount: /)])
+      const left = readdirSync(scratch.path).filter((name) => name.startsWith('bound'))
+      expect(left.sort()).toEqual(['bound', 'bound here'])
+    } finally {
+      spawnSync('umount', [to])
+    }
   })
 
   test('under another anchor is refused', () => {
