@@ -66,7 +66,7 @@ export async function makeCopies(entries: number): Promise<Copies> {
 }
 
 /** Runs a command and kills it after `ms`. @returns its exit code, or undefined if it was killed. */
-export async function killed(args: readonly string[], ms: number): Promise<number | undefined> {
+async function killed(args: readonly string[], ms: number): Promise<number | undefined> {
   const child = spawn(process.execPath, [MAIN, ...args], {
     env: cleanEnvironment(),
     stdio: 'ignore',
@@ -80,10 +80,28 @@ export async function killed(args: readonly string[], ms: number): Promise<numbe
 }
 
 /** How long a whole run takes, so that kills fall into it. */
-export function timed(args: readonly string[]): number {
+function timed(args: readonly string[]): number {
   const since = performance.now()
   expect(trustwarden(args).code, args.join(' ')).toBe(0)
   return performance.now() - since
+}
+
+/** Kills that fall into runs of a command, however long one takes by then: the machine has others to serve too. */
+class Kills {
+  #tookMs: number
+
+  /** @param args - A run to its end. */
+  constructor(args: readonly string[]) {
+    this.#tookMs = timed(args)
+  }
+
+  /** Runs a command and kills it after a part of its time. @returns its exit code, or undefined if it was killed */
+  async kill(args: readonly string[], part: number): Promise<number | undefined> {
+    const since = performance.now()
+    const code = await killed(args, this.#tookMs * part)
+    if (code !== undefined) this.#tookMs = performance.now() - since
+    return code
+  }
 }
 
 const trust = ({ log }: Copies) => parseTrust(nativePrimitives, utf8Encode(log.anchor))
@@ -93,12 +111,12 @@ export async function killBackups(copies: Copies, rounds: number, random: Random
   const { log, backup } = copies
   let cut = 0
   const fresh = (to: string) => ['backup', '--to', to, '--data', log.data, '--rate', '2']
-  const took = timed(fresh(join(log.root, 'timed')))
+  const kills = new Kills(fresh(join(log.root, 'timed')))
   for (let round = 0; round < rounds; round++) {
     const to = join(log.root, `killed-backup-${round}`)
     const continues = round % 2 === 1
     if (continues) cpSync(backup, to, { recursive: true })
-    const code = await killed(fresh(to), took * (0.3 + random.below(700) / 1000))
+    const code = await kills.kill(fresh(to), 0.3 + random.below(700) / 1000)
     if (code === undefined) cut++
     const opened = await openDirectory(to).catch((error: unknown) => error)
     if (opened instanceof Error) {
@@ -134,10 +152,10 @@ export async function killRestores(
   const { log, backup } = copies
   let cut = 0
   const args = (to: string) => ['restore', '--from', backup, '--to', to, '--trust', log.anchor]
-  const took = timed(args(join(log.root, 'timed-restore')))
+  const kills = new Kills(args(join(log.root, 'timed-restore')))
   for (let round = 0; round < rounds; round++) {
     const to = join(log.root, `killed-restore-${round}`)
-    if ((await killed(args(to), took * (0.4 + random.below(600) / 1000))) === undefined) cut++
+    if ((await kills.kill(args(to), 0.4 + random.below(600) / 1000)) === undefined) cut++
     if (!existsSync(to)) expect(trustwarden(args(to)).code).toBe(0)
     expect(existsSync(`${to}.partial`)).toBe(false)
     cpSync(log.head, `${to}.head`, { recursive: true })
@@ -165,13 +183,13 @@ export async function killRecovers(
     return data
   }
   const args = (data: string) => ['recover', '--data', data, '--from', mirror]
-  const took = timed(args(place('timed-recover')))
+  const kills = new Kills(args(place('timed-recover')))
   let cut = 0
   for (let round = 0; round < rounds; round++) {
     const data = place(`killed-recover-${round}`)
     const flags = ['--keys', log.keys, '--open-reads', 'true']
     for (let kill = 0; kill < 2; kill++) {
-      const code = await killed(args(data), took * (0.4 + random.below(600) / 1000))
+      const code = await kills.kill(args(data), 0.4 + random.below(600) / 1000)
       if (code !== undefined) break
       cut++
       const started = startService({ ...log, data, head: `${data}.head` }, { flags })
