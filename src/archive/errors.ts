@@ -13,7 +13,8 @@ export const ARCHIVE_ERRORS = {
   archive_redirected: 'it names another address, and redirects are not followed',
   archive_encoded: 'it answers in a content encoding, and none was asked for',
   archive_failed: 'it could not be written',
-  source_behind: 'it ends before the last head that was recorded',
+  source_behind:
+    'it ends before the last head that was recorded, or has nothing of what is missing',
   target_exists: 'something is there already',
   target_is_mount: 'the directory to be made is where a disk is mounted',
   replay_differs: 'an entry is not what the rules give',

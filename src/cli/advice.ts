@@ -41,9 +41,9 @@ const ADVICE: Readonly<Record<string, string>> = {
     'two histories are signed by one log, or a copy is of another: keep both as they are, and compare them with a head in ' +
     "somebody else's hands",
   source_behind:
-    'look for a mirror or backup that reaches further: first "trustwarden recover --data DIR --head DIR --from BACKUP", which ' +
-    'brings disclosures too, then "--from MIRROR". If there is none, the log stays closed: the entries were acknowledged, and ' +
-    'receipts of them exist',
+    'look for a mirror or backup that has more: first "trustwarden recover --data DIR --head DIR --from BACKUP", which brings ' +
+    'disclosures too, then "--from MIRROR". Where none has the entries up to the head record the log stays closed: they were ' +
+    'acknowledged, and receipts of them exist',
   policy_missing:
     'give the file by --pinned FILE: a backup has it under pinned/, a running service under /v1/pinned/{digest}',
   store_differs_from_record:
