@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { utf8Encode } from '../../proofs/bytes.ts'
 import type { EvidenceReport } from '../../proofs/evidence-report.ts'
 import { verifyEvidence } from '../../proofs/evidence.ts'
-import { explainEvidence } from '../../proofs/explain.ts'
+import { explainEvidence, printable } from '../../proofs/explain.ts'
 import { jsonString } from '../../proofs/json.ts'
 import { parseTrust } from '../../proofs/trust.ts'
 import { evidenceCases } from '../../proofs/vectors/generate-evidence.ts'
@@ -75,5 +75,14 @@ describe('explainEvidence', () => {
     expect(said).toContain('it is for development')
     expect(said).toContain('Its scope is nothing')
     expect(said).toContain('9007199254740991 ms')
+  })
+})
+
+describe('printable', () => {
+  test('escapes what moves a cursor, and cuts with a mark what is longer than asked for', () => {
+    expect(printable('a\u001b[2J\u2028')).toBe('a\\u{1b}[2J\\u{2028}')
+    expect(printable('abc', 3)).toBe('abc')
+    expect(printable('abcd', 3)).toBe('abc…')
+    expect(printable('\u001babcd', 6)).toBe('\\u{1b}…')
   })
 })
