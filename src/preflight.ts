@@ -16,7 +16,6 @@ import { anchorPath, databasePath, openKey, readDescription } from './directory.
 import { errnoOf } from './errno.ts'
 import { readPassphrase } from './keys.ts'
 import { checkStartClock } from './ledger/clock-guard.ts'
-import { LedgerError } from './ledger/errors.ts'
 import { freeBytes, RESERVE_NAME } from './store/disk-space.ts'
 import { readHeadRecord } from './store/head-record.ts'
 import { bytesToKeep, listCopies } from './store/journals.ts'
@@ -27,6 +26,8 @@ export interface Finding {
   readonly what: string
   readonly state: 'ok' | 'warning' | 'failed'
   readonly detail: string
+  /** Of the error that a start would end with, by which a command knows what to do next. */
+  readonly code?: string
   readonly advice?: string
 }
 
@@ -64,7 +65,9 @@ export async function preflight(config: Config): Promise<readonly Finding[]> {
     try {
       findings.push({ what, ...(await check()) })
     } catch (error) {
-      findings.push({ what, state: 'failed', detail: wordsOf(error) })
+      const code = errnoOf(error)
+      const failed = { what, state: 'failed', detail: wordsOf(error) } as const
+      findings.push(code === undefined ? failed : { ...failed, code })
     }
   }
   return findings
@@ -103,30 +106,13 @@ async function checkHead({ head, data }: Config): ReturnType<Check> {
   return ok(`size ${size}, on ${isApart ? 'a disk of its own' : 'the disk of the data'}`)
 }
 
-function clockAdvice(code: string): string {
-  const right = 'look at "date -u" and set the clock right; if it is right,'
-  return code === 'clock_ahead'
-    ? `${right} start once with "serve --accept-clock"`
-    : `${right} an entry was dated ahead: start once that time has passed`
-}
-
 /** A head record that lags says less than a start sees: only the last entry's time is later than its. */
 async function checkClock({ head }: Config): ReturnType<Check> {
   const { timeMs } = await readHeadRecord(head)
   const nowMs = systemClock.nowMs()
-  try {
-    checkStartClock(nowMs, timeMs)
-    return ok(
-      `${new Date(nowMs).toISOString()}, the recorded head is of ${new Date(timeMs).toISOString()}`,
-    )
-  } catch (error) {
-    if (!(error instanceof LedgerError)) throw error
-    return {
-      state: 'failed',
-      detail: `${error.code}: ${error.message}`,
-      advice: clockAdvice(error.code),
-    }
-  }
+  checkStartClock(nowMs, timeMs)
+  const [now, last] = [nowMs, timeMs].map((ms) => new Date(ms).toISOString())
+  return ok(`${now}, the recorded head is of ${last}`)
 }
 
 async function checkKeys({ keys, data, passphraseFile, passphraseFd }: Config): ReturnType<Check> {

@@ -11,6 +11,7 @@ import {
   SETTINGS,
 } from '../config.ts'
 import { type Finding, NOT_TRIED, preflight } from '../preflight.ts'
+import { adviceFor } from './advice.ts'
 import { type Command, type ExitCode, type Io, readCall } from './command.ts'
 
 const FLAGS = Object.values(SETTINGS).map((setting) => setting.flag)
@@ -29,6 +30,12 @@ function printFindings(findings: readonly Finding[], io: Io): void {
     io.out(`${MARK[state]} ${what}: ${detail}\n`)
     if (advice !== undefined) io.out(`    ${advice}\n`)
   }
+}
+
+/** A check that fails as a start would is followed by what a start would advise. */
+function advised(finding: Finding): Finding {
+  const advice = finding.advice ?? adviceFor(finding.code ?? '')
+  return advice === undefined ? finding : { ...finding, advice }
 }
 
 const HOLDS = `
@@ -52,7 +59,7 @@ export const config: Command = {
       io.out(`${JSON.stringify({ settings, holds: false, problems: error.problems }, null, 2)}\n`)
       return 2
     }
-    const findings = call.has('check') ? await preflight(effective) : undefined
+    const findings = call.has('check') ? (await preflight(effective)).map(advised) : undefined
     const failed = findings?.some(({ state }) => state === 'failed') ?? false
     if (call.has('json')) {
       const checked =

@@ -224,6 +224,8 @@ describe('config --check', () => {
     const finding = findingOf(ended, what)
     expect(finding?.state).toBe('failed')
     expect(finding?.detail).toMatch(said)
+    // What a start would advise, where it has an advice for the code.
+    if (said.includes('_')) expect(finding?.advice).toMatch(/./)
     expect(answerOf(ended).findings).toHaveLength(7)
     expect(ended.err).toBe('')
   })
